@@ -37,6 +37,7 @@ options:
     required: true
   image_tag: {description: Tag of the images that the containers start from, type: str, required: true}
   keys: {description: Folder with the keys that every container mounts, type: str, required: true}
+  controller_edge_address: {description: This machine's address on the edge network, type: str, required: true}
   client: {description: Name of the container that stands on the edge only; none if empty, type: str, default: ''}
 author: [the Gatehouse project]
 """
@@ -49,6 +50,7 @@ EXAMPLES = r"""
     private_network: 10.20.0.0/24
     edge_network: 198.51.100.0/25
     controller_address: 10.20.0.1
+    controller_edge_address: 198.51.100.1
     image_tag: 7e90e5b6202d
     keys: /var/lib/gatehouse-lab/lab
 """
@@ -91,12 +93,15 @@ def container_limits(effective_capabilities: int, hard_limits: dict[str, int]) -
     return [f"{name}={value}:{value}" for name, value in sorted(values.items())]
 
 
-def address_problems(hosts: Sequence[dict[str, str]], private: Network, edge: Network, controller: str) -> list[str]:
+def address_problems(hosts: Sequence[dict[str, str]], private: Network, edge: Network, controller: str,
+                     controller_edge: str) -> list[str]:
     """Return one sentence for each address that the lab's networks cannot give."""
     problems = []
-    taken = {controller: "the controller (controller_address)"}
+    taken = {controller: "the controller (controller_address)", controller_edge: "the controller (controller_edge_address)"}
     if ipaddress.ip_address(controller) not in private:
         problems.append(f"controller_address {controller} is outside private_network {private}")
+    if ipaddress.ip_address(controller_edge) not in edge:
+        problems.append(f"controller_edge_address {controller_edge} is outside edge_network {edge}")
     for host in hosts:
         for key, network, where in (
             ("private_address", private, "private_network"),
@@ -185,6 +190,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": text, "release": text, "private_network": text, "edge_network": text, "controller_address": text,
+            "controller_edge_address": text,
             "image_tag": text, "keys": text,
             "hosts": {"type": "list", "elements": "dict", "required": True},
             "client": {"type": "str", "default": ""},
@@ -200,14 +206,16 @@ def main() -> None:
     try:
         private = ipaddress.ip_network(module.params["private_network"])
         edge = ipaddress.ip_network(module.params["edge_network"])
-        ipaddress.ip_address(module.params["controller_address"])
+        for key in ("controller_address", "controller_edge_address"):
+            ipaddress.ip_address(module.params[key])
     except ValueError as error:
         module.fail_json(msg=f"The lab's networks are not well written: {error}; write for instance 10.20.0.0/24")
     if module.params["client"]:
         hosts.append({"name": module.params["client"], "private_address": "", "public_address": str(edge[-2]),
                       "release": ""})  # fmt: skip
 
-    problems = address_problems(hosts, private, edge, module.params["controller_address"])
+    problems = address_problems(hosts, private, edge, module.params["controller_address"],
+                                module.params["controller_edge_address"])
     problems += range_problems(
         {"private_network": private, "edge_network": edge},
         _json(module, ["podman", "network", "ls", "--format", "json"]),
@@ -237,7 +245,7 @@ def main() -> None:
         changed=False,
         networks=[
             {"name": f"gatehouse-{lab}-private", "subnet": str(private), "gateway": module.params["controller_address"]},
-            {"name": f"gatehouse-{lab}-edge", "subnet": str(edge), "gateway": str(edge[1])},
+            {"name": f"gatehouse-{lab}-edge", "subnet": str(edge), "gateway": module.params["controller_edge_address"]},
         ],
         containers=containers,
         addresses={host["name"]: host["private_address"] or host["public_address"] for host in hosts},
