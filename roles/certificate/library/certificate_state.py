@@ -1,0 +1,402 @@
+#!/usr/bin/python
+"""Compare the certificates on a host with those requested, in one read."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import os
+import re
+import stat
+from datetime import UTC, datetime
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+try:
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        PublicFormat,
+        load_pem_private_key,
+    )
+    from cryptography.x509.oid import NameOID
+
+    HAS_CRYPTOGRAPHY = True
+except ImportError:
+    HAS_CRYPTOGRAPHY = False
+
+DOCUMENTATION = r"""
+---
+module: certificate_state
+short_description: Compare the certificates on a host with those requested
+description:
+  - Reads C(<path>/<name>/fullchain.pem) and C(privkey.pem) for every request. Changes nothing.
+  - Works without the Python library cryptography, and then only tells what is there from what is not.
+options:
+  path:
+    description: The folder with one folder for each certificate.
+    type: path
+    required: true
+  requests:
+    description: The certificates that should be there.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: The folder.
+        type: str
+        required: true
+      names:
+        description: DNS names.
+        type: list
+        elements: str
+        required: true
+      addresses:
+        description: IP addresses, in their canonical form.
+        type: list
+        elements: str
+        default: []
+      source:
+        description: Who signs it, or where it is copied from.
+        type: str
+        choices: [internal_ca, files]
+        required: true
+      chain:
+        description: The controller's path. Not read here.
+        type: str
+        default: ''
+      key:
+        description: The controller's path. Not read here.
+        type: str
+        default: ''
+  chain_sums:
+    description: SHA-256 of the controller's chain by name, for source files.
+    type: dict
+    default: {}
+  key_sums:
+    description: SHA-256 of the controller's key by name, for source files.
+    type: dict
+    default: {}
+  ca:
+    description: The CA's certificate as PEM; empty means that there is none yet.
+    type: str
+    default: ''
+  days:
+    description: How long a new certificate lives.
+    type: int
+    required: true
+  renew_days:
+    description: A certificate of the internal CA with fewer days left is to be issued again.
+    type: int
+    required: true
+author: Gatehouse
+"""
+
+EXAMPLES = r"""
+- name: Compare the certificates
+  certificate_state:
+    path: /etc/ssl/gatehouse
+    requests: [{name: storefront, names: [shop.example.com], source: internal_ca}]
+    ca: "{{ lookup('ansible.builtin.file', 'ca.pem') }}"
+    days: 90
+    renew_days: 30
+"""
+
+RETURN = r"""
+cryptography:
+  description: Whether the library is there, so that certificates could be read.
+  type: bool
+  returned: success
+to_issue:
+  description: Requests that the internal CA must sign, as C(name) and C(reason).
+  type: list
+  elements: dict
+  returned: success
+to_copy:
+  description: Requests whose files must be copied, as C(name) and C(reason).
+  type: list
+  elements: dict
+  returned: success
+modes:
+  description: What stands with another owner or mode, as C(path), C(mode) (wanted) and C(found).
+  type: list
+  elements: dict
+  returned: success
+orphans:
+  description: Folders that no request names.
+  type: list
+  elements: str
+  returned: success
+certificates:
+  description: What is there, as C(name), C(names), C(addresses), C(issuer), C(days_left) and C(key_matches).
+  type: list
+  elements: dict
+  returned: success
+"""
+
+FOLDER = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?"
+DNS_NAME = re.compile(rf"(\*\.)?({LABEL}\.)*{LABEL}")
+FILES = (("fullchain.pem", "0644"), ("privkey.pem", "0600"))
+
+
+def request_problems(requests: list[dict[str, Any]], days: int, renew_days: int) -> list[str]:
+    """Everything that is wrong with the inputs, each with its place and the remedy."""
+    problems = []
+    if not 0 < renew_days < days:
+        problems.append(
+            f"certificate_renew_days is {renew_days} and certificate_days is {days}: the first must be above "
+            "0 and below the second, or every run would renew"
+        )
+    seen: dict[str, int] = {}
+    for position, request in enumerate(requests):
+        where = f"certificate_requests[{position}]"
+        name = request["name"]
+        if not FOLDER.fullmatch(name):
+            problems.append(
+                f"{where}.name: {name!r} must be lower-case letters, digits, '.', '_' or '-', at most 63"
+            )
+        if name in seen:
+            problems.append(
+                f"{where}.name: {name!r} is also certificate_requests[{seen[name]}]; give each its own"
+            )
+        seen.setdefault(name, position)
+        if not request["names"]:
+            problems.append(f"{where}.names is empty; write at least one DNS name")
+        for index, dns in enumerate(request["names"]):
+            if not DNS_NAME.fullmatch(dns) or len(dns) > 253:
+                problems.append(f"{where}.names[{index}]: {dns!r} is not a DNS name in lower case")
+        for index, text in enumerate(request["addresses"]):
+            try:
+                canonical = str(ipaddress.ip_address(text))
+            except ValueError:
+                problems.append(f"{where}.addresses[{index}]: {text!r} is not an IP address")
+                continue
+            if canonical != text:
+                problems.append(f"{where}.addresses[{index}]: {text!r} must be written {canonical!r}")
+        problems += [
+            f"{where}.{option} is empty; source files needs the controller's path"
+            for option in ("chain", "key")
+            if request["source"] == "files" and not request[option]
+        ]
+    return problems
+
+
+def read(path: str) -> bytes | None:
+    """The bytes of a file, None when there is no such file."""
+    try:
+        with open(path, "rb") as handle:
+            return handle.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def end_of(certificate: x509.Certificate) -> datetime:
+    """When a certificate ends, in UTC. cryptography before 42 has only the naive attribute."""
+    if hasattr(certificate, "not_valid_after_utc"):
+        return certificate.not_valid_after_utc
+    return certificate.not_valid_after.replace(tzinfo=UTC)
+
+
+def alternative_names(certificate: x509.Certificate) -> tuple[list[str], list[str]]:
+    """The (DNS names, IP addresses) of a certificate, sorted (RFC 5280, 4.2.1.6)."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return [], []
+    addresses = sorted(str(address) for address in names.get_values_for_type(x509.IPAddress))
+    return sorted(names.get_values_for_type(x509.DNSName)), addresses
+
+
+def issued_by(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
+    """Whether `ca` signed `certificate`. (Debian 12's cryptography has no verify_directly_issued_by.)"""
+    if certificate.issuer != ca.subject or certificate.signature_hash_algorithm is None:
+        return False
+    key, signature, body = ca.public_key(), certificate.signature, certificate.tbs_certificate_bytes
+    try:
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, body, ec.ECDSA(certificate.signature_hash_algorithm))
+        elif isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, body, padding.PKCS1v15(), certificate.signature_hash_algorithm)
+        else:
+            return False
+    except InvalidSignature:
+        return False
+    return True
+
+
+def outside(requests: list[dict[str, Any]], ca: x509.Certificate) -> list[str]:
+    """One message for each name that the CA's name constraints forbid it to sign (RFC 5280, 4.2.1.10)."""
+    try:
+        trees = ca.extensions.get_extension_for_class(x509.NameConstraints).value.permitted_subtrees or []
+    except x509.ExtensionNotFound:
+        return []
+    domains = [tree.value for tree in trees if isinstance(tree, x509.DNSName)]
+    networks = [ipaddress.ip_network(str(tree.value)) for tree in trees if isinstance(tree, x509.IPAddress)]
+    permitted = ", ".join([*domains, *map(str, networks)])
+    problems = []
+    for position, request in enumerate(requests):
+        names, addresses = request["names"], map(ipaddress.ip_address, request["addresses"])
+        bad = [n for n in names if domains and not any(f".{n}".endswith(f".{d}") for d in domains)]
+        bad += [str(a) for a in addresses if networks and not any(a in network for network in networks)]
+        problems += [
+            f"certificate_requests[{position}]: the internal CA may not sign for {name!r}, only for {permitted};"
+            " use another name, or begin a CA that permits it"
+            for name in (bad if request["source"] == "internal_ca" else [])
+        ]
+    return problems
+
+
+def key_matches(certificate: x509.Certificate, key_pem: bytes) -> bool:
+    """Whether the private key belongs to the certificate; one that cannot be read does not."""
+    try:
+        key = load_pem_private_key(key_pem, None)
+    except (ValueError, TypeError):
+        return False
+    encoding = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    return bool(key.public_key().public_bytes(*encoding) == certificate.public_key().public_bytes(*encoding))
+
+
+def describe(name: str, certificate: x509.Certificate, key_pem: bytes, now: datetime) -> dict[str, Any]:
+    """One entry of `certificates` (see RETURN)."""
+    names, addresses = alternative_names(certificate)
+    issuer = certificate.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return {
+        "name": name,
+        "names": names,
+        "addresses": addresses,
+        "issuer": str(issuer[0].value) if issuer else certificate.issuer.rfc4514_string(),
+        "days_left": (end_of(certificate) - now).days,
+        "key_matches": key_matches(certificate, key_pem),
+    }
+
+
+def why_issue(
+    request: dict[str, Any],
+    found: dict[str, Any],
+    certificate: x509.Certificate,
+    ca: x509.Certificate | None,
+    renew: int,
+) -> str:
+    """Why the internal CA must sign anew; '' when what is there is good."""
+    if not found["key_matches"]:
+        return "its key does not belong to it"
+    if ca is None:
+        return "there is no CA yet"
+    if not issued_by(certificate, ca):
+        return f"it was issued by another CA, {found['issuer']}"
+    if (found["names"], found["addresses"]) != (
+        sorted(set(request["names"])),
+        sorted(set(request["addresses"])),
+    ):
+        return f"it is for {', '.join(found['names'] + found['addresses'])}"
+    if found["days_left"] < renew:
+        return f"it has {found['days_left']} days left"
+    return ""
+
+
+def why_copy(name: str, chain: bytes, key: bytes, params: dict[str, Any]) -> str:
+    """Why the controller's files must be copied; '' when the same stand here."""
+    for text, data, sums in (("chain", chain, params["chain_sums"]), ("key", key, params["key_sums"])):
+        if hashlib.sha256(data).hexdigest() != sums[name]:
+            return f"the {text} differs from the controller's"
+    return ""
+
+
+def modes_of(path: str, names: list[str]) -> list[dict[str, str]]:
+    """What stands with another mode, or belongs to another user than the one this runs as (root)."""
+    wanted = [(path, "0755")]
+    for name in names:
+        folder = os.path.join(path, name)
+        wanted += [(folder, "0755"), *((os.path.join(folder, file), mode) for file, mode in FILES)]
+    wrong = []
+    for file, mode in wanted:
+        try:
+            status = os.stat(file)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        found = f"{stat.S_IMODE(status.st_mode):04o}"
+        if (found, status.st_uid, status.st_gid) != (mode, os.geteuid(), os.getegid()):
+            wrong.append({"path": file, "mode": mode, "found": f"{status.st_uid}:{status.st_gid} {found}"})
+    return wrong
+
+
+def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """The whole answer (see RETURN) for the module's parameters at the time `now`."""
+    path, requests = params["path"], params["requests"]
+    names = [request["name"] for request in requests]
+    there = sorted(os.listdir(path)) if os.path.isdir(path) else []
+    result: dict[str, Any] = {
+        "cryptography": HAS_CRYPTOGRAPHY,
+        "to_issue": [],
+        "to_copy": [],
+        "certificates": [],
+    }
+    ca = x509.load_pem_x509_certificate(params["ca"].encode()) if HAS_CRYPTOGRAPHY and params["ca"] else None
+    for request in requests:
+        name, files = request["name"], request["source"] == "files"
+        chain, key = (read(os.path.join(path, name, file)) for file, _ in FILES)
+        reason, certificate = "", None
+        if chain is None or key is None:
+            reason = "there is none" if chain is None else "its key is missing"
+        elif files:
+            reason = why_copy(name, chain, key, params)
+        if chain is not None and HAS_CRYPTOGRAPHY:
+            try:
+                certificate = x509.load_pem_x509_certificate(chain)
+            except ValueError:
+                reason = reason or ("" if files else "what is there is no certificate")
+        if certificate is not None:
+            found = describe(name, certificate, key or b"", now)
+            result["certificates"].append(found)
+            if not files:
+                reason = reason or why_issue(request, found, certificate, ca, params["renew_days"])
+        if reason:
+            verb, new = (
+                ("to_copy", "copy it")
+                if files
+                else ("to_issue", f"issue it for {', '.join(request['names'])}")
+            )
+            result[verb].append({"name": name, "reason": f"{name}: {reason}; {new}"})
+    orphans = [name for name in there if name not in names]
+    return {**result, "modes": modes_of(path, names), "orphans": orphans}
+
+
+def main() -> None:
+    """Run as a module."""
+    text = {"type": "str", "default": ""}
+    request = {
+        "name": {"type": "str", "required": True},
+        "names": {"type": "list", "elements": "str", "required": True},
+        "addresses": {"type": "list", "elements": "str", "default": []},
+        "source": {"type": "str", "required": True, "choices": ["internal_ca", "files"]},
+        "chain": text,
+        "key": {**text, "no_log": False},
+    }
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "requests": {"type": "list", "elements": "dict", "required": True, "options": request},
+            "chain_sums": {"type": "dict", "default": {}},
+            "key_sums": {"type": "dict", "default": {}, "no_log": False},
+            "ca": text,
+            "days": {"type": "int", "required": True},
+            "renew_days": {"type": "int", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    problems = request_problems(params["requests"], params["days"], params["renew_days"])
+    if not problems and HAS_CRYPTOGRAPHY and params["ca"]:
+        problems = outside(params["requests"], x509.load_pem_x509_certificate(params["ca"].encode()))
+    if problems:
+        module.fail_json(msg="certificate_requests cannot be met:\n- " + "\n- ".join(problems))
+    module.exit_json(changed=False, **state(params, datetime.now(UTC)))
+
+
+if __name__ == "__main__":
+    main()
