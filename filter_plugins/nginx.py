@@ -1,0 +1,185 @@
+"""Text that may stand in an nginx configuration, and nothing else.
+
+Every value of an inventory that reaches a configuration file passes one of these filters: each returns plain
+text or raises with what is wrong and what to write instead. All are pure; none reads a file.
+
+Sources: https://nginx.org/en/docs/syntax.html (sizes and times), `ngx_conf_read_token` in nginx's
+src/core/ngx_conf_file.c (tokens and quotes), https://nginx.org/en/docs/http/server_names.html.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+# What nginx reads as one token without quotes and without a second meaning: no blank, quote, backslash, `#`,
+# `;{}$`.
+_BARE = re.compile(r"[A-Za-z0-9_./:@%+,=~*-]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_PATH = re.compile(r"/[A-Za-z0-9._~!&()*+,=:@/-]*")
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_SIZE = re.compile(r"(0|[1-9][0-9]{0,14})([kKmMgG]?)")
+_UNITS = ("y", "M", "w", "d", "h", "m", "s", "ms")
+_SECONDS = {
+    "y": 31_536_000,
+    "M": 2_592_000,
+    "w": 604_800,
+    "d": 86_400,
+    "h": 3600,
+    "m": 60,
+    "s": 1,
+    "ms": 0.001,
+}
+# nginx keeps many times as signed 32-bit milliseconds or seconds; what is longer than this wraps on some
+# builds.
+_LONGEST_SECONDS = 2**31 - 1
+
+
+def _shown(value: Any) -> str:
+    """Show `value` in an error: JSON tells a number from text, and no Python class name gets in."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def nginx_quote(value: Any, variables: bool = False, punctuation: bool = False) -> str:
+    r"""Return `value` as one argument of a directive: bare where that is safe, else in double quotes.
+
+    `value`: text, integer, or boolean (`on`/`off`). Control characters are always refused. `$` begins a
+    variable, and nginx has no way to escape it: refused unless `variables`. `;`, `{` and `}` are refused
+    unless `punctuation` (a Content-Security-Policy needs `;`), and then stand in quotes, where they end
+    nothing.
+    """
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, int):
+        return str(int(value))
+    if not isinstance(value, str):
+        raise AnsibleFilterError(
+            f"{_shown(value)} cannot be one nginx argument; write text, an integer or a boolean"
+        )
+    text = str(value)
+    if found := _CONTROL.search(text):
+        raise AnsibleFilterError(
+            f"{_shown(text)} has the control character U+{ord(found[0]):04X};"
+            " write it on one line, without tabs"
+        )
+    if not variables and "$" in text:
+        raise AnsibleFilterError(
+            f"{_shown(text)} has a $, which nginx reads as a variable; write it without $"
+        )
+    if not punctuation and (found := re.search("[;{}]", text)):
+        raise AnsibleFilterError(
+            f"{_shown(text)} has a {found[0]}, which ends or opens an nginx directive;"
+            f" write it without {found[0]}"
+        )
+    if _BARE.fullmatch(text):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def nginx_size(value: Any) -> str:
+    """Return a size as nginx writes it: bytes, or a number with `k` or `m`; `g` becomes `m`.
+
+    Only some directives read `g` (`max_size`, not the size of a `keys_zone`), and all of them read `m`.
+    """
+    match = (
+        None
+        if isinstance(value, bool)
+        else _SIZE.fullmatch(str(value))
+        if isinstance(value, (int, str))
+        else None
+    )
+    if not match:
+        raise AnsibleFilterError(
+            f"{_shown(value)} is no size; write bytes, or a whole number followed by k, m or g, such as 8m"
+        )
+    number, unit = match[1], match[2].lower()
+    return f"{int(number) * 1024}m" if unit == "g" else number + unit
+
+
+def _duration_parts(text: str) -> list[str]:
+    """Split `1h 30m` into `1h`, `30m`, or return [] where nginx would refuse it (units fall, each at most
+    once).
+    """
+    rest, lowest, parts, seconds = text, -1, [], 0.0
+    while rest:
+        match = re.match(r"([0-9]{1,12})(ms|[yMwdhms])?(?: +(?=[0-9])|(?=[0-9])|$)", rest)
+        # Only the last number may go without a unit, and it then means seconds.
+        if not match or (not match[2] and match.end() < len(rest)):
+            return []
+        unit = match[2] or "s"
+        if _UNITS.index(unit) <= lowest:
+            return []
+        lowest = _UNITS.index(unit)
+        seconds += int(match[1]) * _SECONDS[unit]
+        parts.append(f"{int(match[1])}{unit}")
+        rest = rest[match.end() :]
+    return parts if seconds <= _LONGEST_SECONDS else []
+
+
+def nginx_duration(value: Any) -> str:
+    """Return a time as nginx writes it, without blanks: `1h 30m` is `1h30m`, the integer 90 (seconds) is
+    `90s`.
+    """
+    parts = (
+        _duration_parts(str(value)) if isinstance(value, (int, str)) and not isinstance(value, bool) else []
+    )
+    if not parts:
+        raise AnsibleFilterError(
+            f"{_shown(value)} is no duration; write whole numbers with"
+            " ms, s, m, h, d, w, M or y, the largest unit first, such as 10m or 1h30m"
+        )
+    return "".join(parts)
+
+
+def nginx_name(value: Any) -> str:
+    """Return the name of an upstream, zone, site or request: also safe as a file's name and as a host's."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise AnsibleFilterError(
+            f"{_shown(value)} is no name; write at most 63 letters, digits, _ . or -,"
+            " beginning with a letter or digit"
+        )
+    return str(value)
+
+
+def nginx_path(value: Any) -> str:
+    """Return the path of a location: nginx compares it with the decoded, resolved path (no `%`, `//`, `..`)."""
+    if not isinstance(value, str) or not _PATH.fullmatch(value):
+        raise AnsibleFilterError(
+            f"{_shown(value)} is no path of a location; write it from / on, in letters, digits"
+            " and ._~!&()*+,=:@-, such as /api/"
+        )
+    if "//" in value or {".", ".."} & set(value.split("/")):
+        raise AnsibleFilterError(
+            f"{_shown(value)} never matches, because nginx resolves //, . and .. first;"
+            " write the resolved path"
+        )
+    return str(value)
+
+
+def server_name(value: Any) -> str:
+    """Return a server name in lower case: exact (`shop.example.org`) or with one leading wildcard
+    (`*.example.org`).
+    """
+    text = value.lower() if isinstance(value, str) else ""
+    labels = text.removeprefix("*.").split(".")
+    wildcard_alone = text.startswith("*.") and len(labels) < 2
+    if len(text) > 253 or wildcard_alone or not all(_LABEL.fullmatch(label) for label in labels):
+        raise AnsibleFilterError(
+            f"{_shown(value)} is no server name; write a DNS name such as shop.example.org or"
+            " *.example.org (other scripts as punycode, xn--...)"
+        )
+    return str(text)
+
+
+class FilterModule:
+    """Offer the functions above to templates under their own names."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        functions = (nginx_quote, nginx_size, nginx_duration, nginx_name, nginx_path, server_name)
+        return {function.__name__: function for function in functions}

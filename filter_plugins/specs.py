@@ -1,0 +1,207 @@
+"""A role's meta/argument_specs.yml as the one schema of its variables: types, defaults, choices, formats.
+
+Ansible checks argument_specs when a role starts, one role and one host at a time, and throws the nested
+defaults away. One walk here does both things better: `spec_defaults` returns the value with its nested
+defaults, and `spec_problems` returns everything that is wrong with it.
+
+A format is the last sentence of an option's description, `Format: nginx_size.`: the name of a filter that
+returns the value or raises. (ansible-lint's schema of argument_specs allows no key of our own there, and
+ansible-doc shows the description.)
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible.plugins.loader import filter_loader
+
+_FORMAT = re.compile(r"Format: ([a-z_]+)\.\s*$")
+_TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "str": ("text", lambda v: isinstance(v, str)),
+    "path": ("a path (text)", lambda v: isinstance(v, str)),
+    "int": ("an integer", lambda v: isinstance(v, int) and not isinstance(v, bool)),
+    "float": ("a number", lambda v: isinstance(v, (int, float)) and not isinstance(v, bool)),
+    "bool": ("true or false", lambda v: isinstance(v, bool)),
+    "list": ("a list", lambda v: isinstance(v, (list, tuple))),
+    "dict": ("a mapping", lambda v: isinstance(v, Mapping)),
+    "raw": ("anything", lambda v: True),
+}
+Path = tuple[str | int, ...]
+
+
+def _at(path: Path) -> str:
+    """Write ('proxy_sites', 0, 'name') as people do: proxy_sites[0].name."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def _got(value: Any, secret: bool) -> str:
+    """Show a wrong value by its JSON; a long one, a container or a secret by its kind only."""
+    kind = next(words for name, (words, fits) in _TYPES.items() if name != "path" and fits(value))
+    if secret or isinstance(value, (Mapping, list, tuple)):
+        return kind
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 80 else kind
+
+
+def _type_remedy(value: Any, wanted: str) -> str:
+    """Return what to write instead of a value of the wrong type, where that is easy to say."""
+    if wanted in ("str", "path") and isinstance(value, (int, float)):
+        return "write it in quotes"
+    if wanted in ("int", "float", "bool") and isinstance(value, str):
+        return "write it without quotes" if re.fullmatch(r"-?[0-9.]+|true|false", value) else ""
+    if wanted == "list":
+        return "write each item on a line of its own that begins with -"
+    return ""
+
+
+def _format_of(option: Mapping[str, Any]) -> str:
+    """Return the filter's name in an option's `Format: name.` sentence, else ''."""
+    description = option.get("description") or ""
+    lines = [description] if isinstance(description, str) else list(description)
+    match = _FORMAT.search(str(lines[-1])) if lines else None
+    return match[1] if match else ""
+
+
+class _Walk:
+    """One pass over a value and its option: collects problems, and builds the value with its defaults."""
+
+    def __init__(self) -> None:
+        self.problems: list[dict[str, Any]] = []
+
+    def add(self, path: Path, problem: str, remedy: str = "") -> None:
+        self.problems.append({"path": list(path), "at": _at(path), "problem": problem, "remedy": remedy})
+
+    def value(self, value: Any, option: Mapping[str, Any], path: Path, secret: bool = False) -> Any:
+        """Return `value` (null means not given) with its defaults, as plain containers."""
+        secret = secret or bool(option.get("no_log"))
+        if value is None:
+            if option.get("required"):
+                self.add(path, "is required", "write it")
+            value = copy.deepcopy(option.get("default"))
+            if value is None:
+                return None
+        wanted = str(option.get("type", "str"))
+        if wanted not in _TYPES:
+            raise AnsibleFilterError(
+                f"{_at(path)}: its spec has the type {wanted}; write one of {', '.join(_TYPES)}"
+            )
+        words, fits = _TYPES[wanted]
+        if not fits(value):
+            self.add(path, f"must be {words}, got {_got(value, secret)}", _type_remedy(value, wanted))
+            return value
+        if wanted == "dict":
+            return self.mapping(value, option, path, secret)
+        if wanted == "list":
+            return self.items(value, option, path, secret)
+        self.scalar(value, option, path, secret)
+        return value
+
+    def scalar(self, value: Any, option: Mapping[str, Any], path: Path, secret: bool) -> None:
+        choices = option.get("choices")
+        if choices and value not in choices:
+            near = difflib.get_close_matches(str(value), [str(choice) for choice in choices], 1)
+            self.add(
+                path,
+                f"must be one of {', '.join(str(choice) for choice in choices)}, got {_got(value, secret)}",
+                f"write {near[0]}" if near and not secret else "",
+            )
+            return
+        name = _format_of(option)
+        # An empty text that the spec itself has as its default means "none".
+        if not name or (value == "" and option.get("default") == ""):
+            return
+        plugin = filter_loader.get(name)
+        if plugin is None:
+            raise AnsibleFilterError(
+                f"{_at(path)}: its spec has the format {name}, and there is no such filter"
+            )
+        try:
+            plugin.j2_function(value)
+        except AnsibleFilterError as error:
+            problem, _, remedy = error.message.rpartition("; write ")
+            self.add(
+                path, "is refused" if secret else problem or remedy, f"write {remedy}" if problem else ""
+            )
+
+    def mapping(
+        self, value: Mapping[str, Any], option: Mapping[str, Any], path: Path, secret: bool
+    ) -> dict[str, Any]:
+        options = option.get("options")
+        if not options:
+            return dict(value)
+        for key in value:
+            if key not in options:
+                near = difflib.get_close_matches(str(key), list(options), 1)
+                self.add(
+                    (*path, str(key)),
+                    "is unknown",
+                    f"write {near[0]}" if near else f"write one of {', '.join(options)}",
+                )
+        return {
+            key: self.value(value.get(key), nested, (*path, key), secret) for key, nested in options.items()
+        }
+
+    def items(self, value: Any, option: Mapping[str, Any], path: Path, secret: bool) -> list[Any]:
+        # What the option says of its elements (options, choices, format) holds for each; its default and need
+        # do not.
+        element = {
+            key: what for key, what in option.items() if key not in ("default", "required", "elements")
+        }
+        element["type"] = option.get("elements", "raw")
+        named = (option.get("options") or {}).get("name", {}).get("required", False)
+        seen: dict[str, int] = {}
+        for index, item in enumerate(value):
+            name = item.get("name") if named and isinstance(item, Mapping) else None
+            if isinstance(name, str) and seen.setdefault(name, index) != index:
+                self.add(
+                    (*path, index, "name"),
+                    f"repeats {json.dumps(name)}, the name of {_at((*path, seen[name]))}",
+                    "give each its own name",
+                )
+            if item is None:
+                self.add((*path, index), "is empty", "write it, or take the - away")
+        return [self.value(item, element, (*path, index), secret) for index, item in enumerate(value)]
+
+
+def spec_problems(value: Any, option: Mapping[str, Any], name: str = "value") -> list[dict[str, Any]]:
+    """Return all that is wrong with `value`: [{path: [name, 0, key...], at: 'name[0].key', problem, remedy}].
+
+    `option`: the variable's entry in argument_specs; `name`: the variable's name. Remedies may be ''. Values
+    of options with `no_log` are never shown.
+    """
+    walk = _Walk()
+    walk.value(value, option, (name,))
+    return walk.problems
+
+
+def spec_defaults(value: Any, option: Mapping[str, Any], name: str = "value") -> Any:
+    """Return `value` with the nested defaults of its option, all keys present; raises with every problem it
+    has.
+
+    An optional key without a default becomes null, as in Ansible's modules. A nested mapping that may be left
+    out says `default: {}` in its spec, and its own options' defaults then apply.
+    """
+    walk = _Walk()
+    full = walk.value(value, option, (name,))
+    if walk.problems:
+        raise AnsibleFilterError(
+            "\n".join(
+                f"{found['at']} {found['problem']}" + (f"; {found['remedy']}" if found["remedy"] else "")
+                for found in walk.problems
+            )
+        )
+    return full
+
+
+class FilterModule:
+    """Offer the functions above to templates under their own names."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"spec_defaults": spec_defaults, "spec_problems": spec_problems}
