@@ -1,0 +1,67 @@
+# Gatehouse: `make lab` brings the lab to life, `make test` runs every test. `make help` lists the rest.
+SHELL := /bin/bash
+ENV ?= lab
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
+# An environment other than the lab is rehearsed: its inventory, but the lab's keys and made-up secrets.
+REHEARSAL := $(if $(filter lab,$(ENV)),,-e @.lab/$(ENV)/connection.yml)
+
+.PHONY: help lab lab-up lab-down lint unit render contract molecule test lock clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+lab: lab-up ## Bring an inventory to life here and run site.yml on it (ENV=lab, or ENV=prod: a rehearsal)
+	@.ci/step "Make the environment '$(ENV)' so" "The message above says what is wrong. Then: make lab ENV=$(ENV)" \
+	  ansible-playbook site.yml -i $(ENV) $(REHEARSAL)
+	@cat .lab/$(ENV)/urls.txt
+
+lab-up: .venv/ready ## Boot the containers only
+	@.ci/step "Boot the lab of '$(ENV)'" "The message above says what is missing. To start afresh: make lab-down ENV=$(ENV)" \
+	  ansible-playbook playbooks/lab_up.yml -i $(ENV)
+
+lab-down: .venv/ready ## End a lab and leave nothing behind (ENV=lab)
+	@.ci/step "Take down the lab of '$(ENV)'" "What is left: podman ps --all --filter label=gatehouse.lab=$(ENV)" \
+	  ansible-playbook playbooks/lab_down.yml -i $(ENV)
+
+test: lint unit render contract molecule ## Run every test
+
+lint: .venv/ready ## Style and types
+	@.ci/step "Lint YAML" "yamllint names file and line." yamllint --strict .
+	@.ci/step "Lint Ansible" "ansible-lint --fix mends some of it." ansible-lint --offline -q
+	@.ci/step "Lint Python" "ruff check --fix; ruff format" sh -c 'ruff check -q . && ruff format -q --check .'
+	@.ci/step "Check types" "mypy names file and line." mypy
+
+unit: .venv/ready ## Filters and modules, in seconds
+	@.ci/step "Unit tests" "pytest tests/unit -k NAME runs one." pytest -q tests/unit
+
+render: .venv/ready ## Each template, parsed and asserted on the tree
+	@.ci/step "Render tests" "pytest tests/render -k NAME runs one." pytest -q tests/render
+
+contract: .venv/ready ## What keeps the project honest about itself
+	@.ci/step "Contract tests" "pytest tests/contract -k NAME runs one." pytest -q tests/contract
+
+molecule: $(SCENARIOS:%=molecule-%) ## Every scenario on real hosts; `make molecule-engine` runs one
+
+molecule-%: .venv/ready
+	@.ci/step "Scenario $*" "To look at its hosts: molecule test -s $* --destroy never" molecule test -s $*
+
+lock: .venv/ready ## Renew requirements.txt from pyproject.toml, and the applications' locks
+	uv pip compile -q --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate pyproject.toml -o requirements.txt
+
+clean: ## Remove what make made here, except labs
+	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible
+
+# The workshop's own tools, as requirements.txt locks them. uv installs the rest because pip takes ten times as long.
+.venv/ready: requirements.txt
+	@command -v python3 >/dev/null && python3 -c 'import ensurepip' 2>/dev/null || .ci/step "Install Python" \
+	  "Install Debian's packages python3 and python3-venv." \
+	  sh -c '$(SUDO) apt-get update -q && $(SUDO) apt-get install -qy python3 python3-venv'
+	@.ci/step "Install the workshop's tools" "Is the package index reachable? pip's own message is above." \
+	  sh -c 'python3 -m venv .venv && sed -n "/^uv==/,/[^\\]$$/p" requirements.txt > .venv/uv.txt \
+	    && pip install -q --disable-pip-version-check --require-hashes -r .venv/uv.txt \
+	    && uv pip install -q --require-hashes -r requirements.txt && touch $@'
