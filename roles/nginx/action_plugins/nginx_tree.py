@@ -1,8 +1,10 @@
-"""Controller half of `nginx_tree`: renders the templates and hands the whole tree to the module in one remote call."""
+"""Controller half of `nginx_tree`: renders and checks the tree, runs the module once, and shows the differences."""
 
 from __future__ import annotations
 
-import os
+import difflib
+import re
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
@@ -11,46 +13,88 @@ from ansible.template import trust_as_template
 
 # What the template module uses; see `ansible-doc template`.
 RENDERING = {"trim_blocks": True, "lstrip_blocks": False}
+PATH = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*", re.ASCII)
+INCLUDE = re.compile(r"(?:^|[;{}])[ \t]*include\s+[\"']?([^;\s\"']+)", re.MULTILINE)
+STAGE, ROOT = "/etc/nginx/trees/.test/", "/etc/nginx/"
+
+
+def problems(files: dict[str, Any]) -> list[str]:
+    """Return what is wrong with {path: text}: paths that leave the tree, includes that a test would read elsewhere."""
+    found = [] if "nginx.conf" in files else ["the tree has no nginx.conf"]
+    for path, text in files.items():
+        if not isinstance(text, str):
+            found.append(f"{path}: the content must be text")
+        elif not PATH.fullmatch(path):
+            found.append(f"{path!r}: write a path below active/, of letters, digits and _ - . /")
+        elif path == "identity.conf":
+            found.append(f"{path}: nginx_tree writes this file itself; choose another name")
+        elif above := [str(folder) for folder in PurePosixPath(path).parents if str(folder) in files]:
+            found.append(f"{path}: {above[0]} is a file of the tree, so it cannot be a folder")
+        for target in INCLUDE.findall(str(text)):
+            if not target.startswith(("active/", "/")) or target.startswith("/etc/nginx/active/"):
+                found.append(
+                    f"{path}: include {target}: write active/... for a file of the tree, else an absolute path"
+                )
+    return found
+
+
+def differences(before: dict[str, str], after: dict[str, str]) -> list[dict[str, str]]:
+    """Return Ansible's diff entries between two {path: text}, sorted by path."""
+
+    def side(name: str, path: str, texts: dict[str, str]) -> dict[str, str]:
+        return {name: texts.get(path, ""), f"{name}_header": path if path in texts else "/dev/null"}
+
+    return [side("before", path, before) | side("after", path, after) for path in sorted({*before, *after})]
+
+
+def unified(entry: dict[str, str]) -> str:
+    """Return a diff entry as text."""
+    texts = (entry[side].splitlines() for side in ("before", "after"))
+    return "\n".join(difflib.unified_diff(*texts, entry["before_header"], entry["after_header"], lineterm=""))
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
     """Turns `templates` into `files` and runs the module of the same name."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the module's result; see the DOCUMENTATION of library/nginx_tree.py."""
+        """Return the module's result; `ansible-doc nginx_tree` tells the options."""
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        templates = arguments.pop("templates", None) or []
-        files = arguments.pop("files", None) or {}
-        if not isinstance(templates, list) or not isinstance(files, dict):
-            raise AnsibleActionFail("nginx_tree: templates must be a list and files a mapping of path to content")
-        if templates or files:
-            arguments["files"] = dict(files)
-        for position, item in enumerate(templates):
-            self._check(item, f"templates[{position}]", arguments["files"])
+        files = dict(arguments.pop("files", None) or {})
+        for position, item in enumerate(arguments.pop("templates", None) or []):
+            where = f"nginx_tree: templates[{position}]"
+            if not isinstance(item, dict) or not {"src", "dest"} <= set(item) <= {"src", "dest", "vars"}:
+                raise AnsibleActionFail(f"{where} must be a mapping of src, dest and, if needed, vars")
+            if item["dest"] in files:
+                raise AnsibleActionFail(f"{where} writes {item['dest']}, which is in the tree already")
             try:
-                arguments["files"][item["dest"]] = self._render(item, task_vars or {})
+                files[item["dest"]] = self._render(item, task_vars or {})
             except AnsibleError as error:
-                where = f"nginx_tree: templates[{position}] ({item['src']} to {item['dest']})"
-                raise AnsibleActionFail(f"{where}: {error.message}") from error
-        result: dict[str, Any] = self._execute_module("nginx_tree", module_args=arguments, task_vars=task_vars)
-        return result
-
-    @staticmethod
-    def _check(item: Any, where: str, files: dict[str, str]) -> None:
-        """Refuse an item that is not {src, dest, vars}, and a destination that is already taken."""
-        if not isinstance(item, dict) or not {"src", "dest"} <= set(item) <= {"src", "dest", "vars"}:
-            raise AnsibleActionFail(f"nginx_tree: {where} must be a mapping of src, dest and, if needed, vars")
-        if item["dest"] in files:
-            raise AnsibleActionFail(f"nginx_tree: {where} writes {item['dest']}, which is already in the tree")
+                raise AnsibleActionFail(f"{where} ({item['src']}): {error.message}") from error
+        if arguments.get("state", "present") == "present" and (found := problems(files)):
+            raise AnsibleActionFail("nginx_tree: " + "\n".join(found))
+        arguments["files"] = files
+        return self._told(self._execute_module("nginx_tree", module_args=arguments, task_vars=task_vars))
 
     def _render(self, item: dict[str, Any], task_vars: dict[str, Any]) -> str:
         """Return the text of one template, found and rendered as the template module would."""
-        source = self._find_needle("templates", item["src"])
-        folders = [*task_vars.get("ansible_search_path", []), os.path.dirname(source)]
+        source = Path(self._find_needle("templates", item["src"]))
+        folders = [*map(Path, task_vars.get("ansible_search_path", [])), source.parent]
         templar = self._templar.copy_with_new_env(
-            searchpath=[place for folder in folders for place in (os.path.join(folder, "templates"), folder)],
+            searchpath=[str(place) for folder in folders for place in (folder / "templates", folder)],
             available_variables={**task_vars, **(item.get("vars") or {})},
         )
-        text = trust_as_template(self._loader.get_text_file_contents(source))
+        text = trust_as_template(self._loader.get_text_file_contents(str(source)))
         return str(templar.template(text, escape_backslashes=False, overrides=RENDERING) or "")
+
+    def _told(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Turn what the module found into a diff, and a failure into one text that tells everything."""
+        diff = differences(result.pop("before", {}), result.pop("after", {}))
+        if self._task.diff:
+            result["diff"] = diff
+        runs, serves = result.pop("runs", None), result.pop("serves", None)
+        if runs is not None:
+            what = f"It serves {serves}." if serves else "It serves a configuration that is not of nginx_tree."
+            state = f"nginx runs. {what}" if runs else "nginx does not run."
+            result["msg"] = "\n".join([result["msg"], state, *map(unified, diff)]).replace(STAGE, ROOT)
+        return result

@@ -1,109 +1,442 @@
 #!/usr/bin/python3
-"""Make one whole nginx configuration live, and prove that the running server serves it."""
+"""Make one whole nginx configuration live, and prove that the running server serves it.
+
+What callers need is in nginx_tree.yml beside it (`ansible-doc nginx_tree`). A run may be killed at any moment: what it
+wrote before the rename of `active` is swept away by the next run; what it did after that is completed or put back,
+because only `trees/proven` tells which trees a running server has answered with.
+"""
 
 from __future__ import annotations
 
-DOCUMENTATION = r"""
-module: nginx_tree
-short_description: Activate a whole nginx configuration as one unit, or put the previous one back
-description:
-  - Takes every file of the configuration, compares it with what is live, tests it on the host, makes it live by
-    renaming one link, and asks the running server which configuration it serves.
-  - When nginx refuses it or does not come to serve it, the tree that was live before is put back and the task fails
-    with nginx's own message, the diff, and what still runs.
-  - Runs on every play. A file edited by hand, an orphan, a replaced C(/etc/nginx/nginx.conf), a stopped nginx or one
-    that still runs an older tree is a difference, and is repaired.
-  - C(/etc/nginx/nginx.conf) becomes a link to C(active/nginx.conf), and C(/etc/nginx/active) a link to
-    C(trees/<number>-<id>). The C(nginx.conf) that was there first is kept as C(nginx.conf.before-gatehouse).
-  - The module adds C(identity.conf) to the tree, a server on C(/run/nginx-identity.sock) that answers with the
-    tree's name. C(nginx.conf) must say C(include active/identity.conf;) in its http block.
-  - Includes of files of the tree are written relative, C(include active/sites/*.conf;), because nginx resolves them
-    against the folder of the C(-c) file (U(https://nginx.org/en/docs/ngx_core_module.html#include)), so that the
-    same text reads the stage in a test and the live tree in service. Others are absolute, as C(/etc/nginx/mime.types).
-options:
-  templates:
-    description:
-      - Templates of the tree, rendered on the controller as the template module would, all in this one task.
-      - Searched in C(templates/) of the calling role.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      src: {description: Name of the template., type: str, required: true}
-      dest: {description: 'Path below C(active/), as C(sites/shop.conf).', type: str, required: true}
-      vars: {description: Variables for this template only., type: dict, default: {}}
-  files:
-    description: Literal files, path below C(active/) to content.
-    type: dict
-    default: {}
-  depends:
-    description:
-      - Absolute paths on the host whose content belongs to this generation, as certificates and keys, a CA, or the
-        C(.so) of a module. If one changed, nginx is reloaded although the tree is the same.
-      - In check mode a missing one means that earlier tasks have still to make it, so the tree is not tested.
-    type: list
-    elements: path
-    default: []
-  keep:
-    description: Number of proven trees kept on the host, the live one included.
-    type: int
-    default: 5
-  state:
-    description: V(present) makes the given tree live; V(rollback) goes back to a kept one.
-    type: str
-    choices: [present, rollback]
-    default: present
-  tree:
-    description: With O(state=rollback), V(previous) or the name of a kept tree, as V(0007-1a2b3c4d).
-    type: str
-    default: previous
-  error_log:
-    description: The error log that the configuration writes; what nginx says about a reload is read there.
-    type: path
-    default: /var/log/nginx/error.log
-  timeout:
-    description: Seconds that the test, the other run holding the lock, and the proof may each take.
-    type: int
-    default: 30
-attributes:
-  check_mode: {support: full, description: Stages and tests on the host and removes the stage; nothing live is touched.}
-  diff_mode: {support: full, description: One diff per file.}
-notes:
-  - As every C(nginx -t), the test opens the log files and creates the cache folders that the configuration names.
-requirements: [systemd, nginx 1.22 or newer]
-author: [Gatehouse]
-"""
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
 
-EXAMPLES = r"""
-- name: Make the proxy's configuration live
-  nginx_tree:
-    templates:
-      - {src: nginx.conf.j2, dest: nginx.conf}
-      - {src: site.conf.j2, dest: sites/shop.conf, vars: {site: {name: shop, server_names: [shop.example]}}}
-    files:
-      conf.d/limits.conf: "limit_req_zone $binary_remote_addr zone=login:1m rate=5r/s;\n"
-    depends: [/etc/ssl/gatehouse/shop/fullchain.pem, /etc/ssl/gatehouse/shop/privkey.pem]
+from ansible.module_utils.basic import AnsibleModule
 
-- name: Go back to the tree that was live before
-  nginx_tree:
-    state: rollback
-"""
+NGINX = "/usr/sbin/nginx"
+GLOBALS = ("-g", "daemon on; master_process on;")  # Debian's unit starts nginx so: test it so
+PID_FILE = Path("/run/nginx.pid")
+SOCKET = Path("/run/nginx-identity.sock")
+IDENTITY = "identity.conf"
+ANSWER = re.compile(r'return 200 ".*";')
+NAME = re.compile(r"(\d{4,})-[0-9a-f]{8}")
+EMERGENCY = re.compile(r"^\S+ \S+ \[emerg\] \S+ (.*)$", re.MULTILINE)
+# nginx tries to bind again for 2.5 s before it says "still could not bind()": this alone is not yet a failure.
+BIND_RETRY = re.compile(r"bind\(\) to .* failed \(98:")
 
-RETURN = r"""
-tree: {description: Name of the tree that is live (in check mode would be)., type: str, returned: always}
-previous: {description: Name of the tree that was live before; empty if none., type: str, returned: always}
-id: {description: SHA-256 of the tree and of what it depends on., type: str, returned: always}
-action:
-  description: What was done to the server, V(none), V(started), V(reloaded) or V(rolled_back).
-  type: str
-  returned: always
-tested: {description: Whether nginx tested the tree in this run., type: bool, returned: always}
-"""
+
+class RefusedError(Exception):
+    """The tree is not served; the text says why."""
+
+
+def identity(name: str, depends: dict[str, str]) -> str:
+    """Return identity.conf: a server that answers with the tree's name. `depends` is {path: checksum}."""
+    return "".join(
+        [
+            "# This file is written by Gatehouse. Through it the running nginx proves which tree it serves.\n",
+            *(f"# {path} {checksum}\n" for path, checksum in sorted(depends.items())),
+            f'server {{\n    listen unix:{SOCKET};\n    access_log off;\n    return 200 "{name}";\n}}\n',
+        ]
+    )
+
+
+def digest(texts: dict[str, str]) -> str:
+    """Return the SHA-256 of a tree's {path: text}, hexadecimal; the tree's own name does not count."""
+    nameless = {**texts, IDENTITY: ANSWER.sub("", texts.get(IDENTITY, ""))}
+    return hashlib.sha256(json.dumps(nameless, sort_keys=True).encode()).hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Wait until a folder's entries are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)
+
+
+def discard(path: Path) -> None:
+    """Remove a file, link or folder, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def describe(path: Path, empty: bool = False) -> str:
+    """Return a file's text, '' for a folder; what no tree should hold is told in the text, so that it equals nothing."""
+    status = path.lstat()
+    content = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
+    text = content.decode(errors="backslashreplace")
+    if (
+        status.st_mode in (0o100644, 0o40755)
+        and status.st_uid == os.geteuid()
+        and text.encode() == content
+        and not empty
+    ):
+        return text
+    target = f" to {os.readlink(path)}" if path.is_symlink() else ""
+    return f"# {stat.filemode(status.st_mode)} of user {status.st_uid}{target}\n{text}"
+
+
+class Store:
+    """The folder /etc/nginx: trees/<name>, trees/proven (names, latest proof last), and the links that choose a tree."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.trees = root / "trees"
+        self.active = root / "active"
+        self.conf = root / "nginx.conf"
+        self.found = root / "nginx.conf.before-gatehouse"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Wait for other runs, each step of which has its timeout; the kernel unlocks when a process ends."""
+        if self.trees.is_symlink():
+            raise RefusedError(f"{self.trees} is a link: make it a folder")
+        handle = os.open(self.root, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            self.sweep()
+            yield
+        finally:
+            self.sweep()
+            os.close(handle)
+
+    def sweep(self) -> None:
+        """Remove trees that are neither live nor proven, stages, and links not yet in place."""
+        kept = {self.live(), "proven", *self.proven()}
+        leftovers = [path for path in self.trees.glob("*") if path.name not in kept]
+        for path in [*leftovers, *self.root.glob(".*.gatehouse")]:
+            discard(path)
+        with contextlib.suppress(OSError):
+            self.trees.rmdir()  # only if nothing is left
+
+    def live(self) -> str:
+        """Return the name of the tree that `active` links to, or ''."""
+        folder, _, name = os.readlink(self.active).rpartition("/") if self.active.is_symlink() else ("", "", "")
+        return name if folder == "trees" and NAME.fullmatch(name) else ""
+
+    def linked(self) -> bool:
+        """Tell whether nginx.conf is the link into the live tree."""
+        return self.conf.is_symlink() and os.readlink(self.conf) == "active/nginx.conf"
+
+    def proven(self) -> list[str]:
+        """Return the trees that a running server has answered with, latest proof last."""
+        path = self.trees / "proven"
+        names = path.read_text().splitlines() if path.is_file() else []
+        return [name for name in names if NAME.fullmatch(name) and (self.trees / name).is_dir()]
+
+    def record(self, name: str, keep: int) -> None:
+        """Write down that `name` was proven; the next sweep leaves the last `keep` trees."""
+        names = [*(other for other in self.proven() if other != name), name]
+        fresh = self.trees / ".proven"
+        self.write(fresh, "".join(f"{name}\n" for name in names[-max(keep, 1) :]))
+        fresh.replace(self.trees / "proven")
+        sync(self.trees)
+
+    def next_name(self, checksum: str) -> str:
+        """Return the name of a new tree: one more than the highest number in use, and the head of the checksum."""
+        names = os.listdir(self.trees) if self.trees.is_dir() else []
+        return f"{max([0, *(int(m[1]) for m in map(NAME.fullmatch, names) if m)]) + 1:04d}-{checksum[:8]}"
+
+    def read(self, name: str) -> dict[str, str]:
+        """Return {path: text} of a tree, with what should not be in it."""
+        top, found = self.trees / name, []
+        for folder, folders, names in os.walk(top):
+            here = Path(folder)
+            found += [(path, describe(path)) for path in map(here.joinpath, names)]
+            found += [(path, describe(path)) for path in map(here.joinpath, folders) if path.is_symlink()]
+            found += [(here, text) for text in [describe(here, empty=not (folders or names))] if text]
+        return {os.fsencode(path.relative_to(top)).decode(errors="backslashreplace"): text for path, text in found}
+
+    @staticmethod
+    def write(path: Path, text: str) -> None:
+        """Write one new file and wait until it is on the disk."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def create(self, name: str, texts: dict[str, str]) -> None:
+        """Write a new tree and wait until it is on the disk."""
+        for path, text in texts.items():
+            self.write(self.trees / name / path, text)
+        for folder, _, _ in os.walk(self.trees / name):
+            sync(Path(folder))
+        sync(self.trees)
+
+    def link(self, path: Path, target: str) -> None:
+        """Make `path` a link in one rename; a folder in its place is moved aside."""
+        if path.is_dir() and not path.is_symlink():
+            path.rename(f"{path}.before-gatehouse")
+        fresh = path.with_name(f".{path.name}.gatehouse")
+        fresh.symlink_to(target)
+        fresh.replace(path)
+        sync(self.root)
+
+    def choose(self, name: str) -> None:
+        """Make `name` the tree that nginx reads at its next start or reload; at a takeover keep what was found."""
+        if not self.linked() and not self.proven() and os.path.lexists(self.conf):
+            discard(self.found)
+            os.link(self.conf, self.found, follow_symlinks=False)
+        self.link(self.active, f"trees/{name}")
+        if not self.linked():
+            self.link(self.conf, "active/nginx.conf")
+
+    def restore_found(self) -> None:
+        """Undo a takeover."""
+        if os.path.lexists(self.found):
+            self.found.replace(self.conf)
+        discard(self.active)
+        sync(self.root)
+
+
+class Status(NamedTuple):
+    """What runs: the pid of systemd's master, of a master started by hand (0: none); what systemd has on file."""
+
+    master: int
+    stray: int
+    enabled: bool
+    unit_changed: bool
+
+
+class Server:
+    """nginx on this host."""
+
+    def __init__(self, error_log: Path, timeout: int) -> None:
+        self.error_log = error_log
+        self.timeout = timeout
+
+    def call(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        """Run a command; refuse with what it says when it fails."""
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=self.timeout)
+        except subprocess.TimeoutExpired:
+            raise RefusedError(f"`{' '.join(argv)}` did not end within {self.timeout} s") from None
+        if done.returncode != 0:
+            raise RefusedError(done.stderr.strip() or f"`{' '.join(argv)}` ended with {done.returncode}")
+        return done
+
+    def status(self) -> Status:
+        """Ask systemd, and look for a master that systemd did not start."""
+        shown = self.call("systemctl", "show", "nginx", "-pActiveState,MainPID,UnitFileState,NeedDaemonReload").stdout
+        unit = dict(line.split("=", 1) for line in shown.splitlines())
+        master, stray = int(unit["MainPID"]) if unit["ActiveState"] in ("active", "reloading") else 0, 0
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(PID_FILE.read_text())
+            if pid != master and Path(f"/proc/{pid}/comm").read_text() == "nginx\n":
+                stray = pid
+        return Status(master, stray, unit["UnitFileState"] == "enabled", unit["NeedDaemonReload"] == "yes")
+
+    def answer(self) -> str:
+        """Return the name of the tree that the running server answers with, or ''."""
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(1)
+            client.connect(str(SOCKET))
+            client.sendall(b"GET / HTTP/1.0\r\nHost: identity\r\nUser-Agent: nginx_tree\r\nAccept: */*\r\n\r\n")
+            reply = b"".join(iter(lambda: client.recv(4096), b""))
+            return reply.rpartition(b"\r\n\r\n")[2].decode(errors="replace")
+        return ""
+
+    def test(self, store: Store, name: str) -> list[str]:
+        """Let nginx test a tree in a stage whose `active` is that tree; return its warnings."""
+        stage = store.trees / ".test"
+        discard(stage)
+        stage.mkdir()
+        (stage / "nginx.conf").symlink_to("active/nginx.conf")
+        (stage / "active").symlink_to(f"../{name}")
+        done = self.call(NGINX, "-T", "-q", *GLOBALS, "-c", f"{stage}/nginx.conf")
+        if f"# configuration file {stage}/active/{IDENTITY}:" not in done.stdout:
+            raise RefusedError(f"nginx.conf does not say `include active/{IDENTITY};` in its http block")
+        return done.stderr.splitlines()
+
+    def emergencies(self, offset: int) -> list[str]:
+        """Return the [emerg] messages of the error log since `offset`, once each, without time and process."""
+        if not self.error_log.is_file():
+            return []
+        with self.error_log.open(errors="replace") as log:
+            log.seek(offset if self.error_log.stat().st_size >= offset else 0)
+            return list(dict.fromkeys(EMERGENCY.findall(log.read())))
+
+    def bring_up(self, name: str) -> str:
+        """Start or reload nginx, wait until it serves `name`, return which of both; or refuse with what nginx says."""
+        offset = self.error_log.stat().st_size if self.error_log.is_file() else 0
+        try:
+            action = self.reread()
+        except RefusedError as error:
+            raise RefusedError("\n".join(self.emergencies(offset)) or str(error)) from None
+        deadline, streak = time.monotonic() + self.timeout, 0
+        while streak < 4:  # old workers still answer for 0.1 s after the new ones have started
+            time.sleep(0.05)
+            streak = streak + 1 if self.answer() == name else 0
+            fatal = self.emergencies(offset)
+            if any(not BIND_RETRY.search(line) for line in fatal):
+                raise RefusedError("\n".join(fatal))
+            if time.monotonic() > deadline:
+                raise RefusedError("\n".join([f"nginx did not serve {name} within {self.timeout} s", *fatal]))
+        return action
+
+    def reread(self) -> str:
+        """Make nginx read its configuration; return started or reloaded."""
+        status = self.status()
+        if status.unit_changed:
+            self.call("systemctl", "daemon-reload")
+        if status.stray:  # systemd neither watches it nor starts it at boot
+            handle = os.pidfd_open(status.stray)
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
+            if not select.select([handle], [], [], self.timeout)[0]:
+                raise RefusedError(f"the nginx started by hand, process {status.stray}, does not stop")
+        bound = re.search(rf" {SOCKET}$", Path("/proc/net/unix").read_text(), re.MULTILINE) is not None
+        if not bound:  # left by a killed nginx; binding to it would fail
+            SOCKET.unlink(missing_ok=True)
+        # HUP, because `systemctl reload` says less than the proof will; a socket that was deleted takes a restart.
+        if status.master and bound == SOCKET.exists():
+            os.kill(status.master, signal.SIGHUP)
+            return "reloaded"
+        self.call("systemctl", "restart", "nginx")
+        return "started"
+
+
+def wanted(store: Store, files: dict[str, str], sums: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """Return the name and {path: text} of the tree asked for: the live one, if that is what it is, or a new one."""
+    live = store.live()
+    texts = {**files, IDENTITY: identity(live, sums)}
+    if live and store.linked() and store.read(live) == texts:
+        return live, texts
+    name = store.next_name(digest(texts))
+    return name, {**files, IDENTITY: identity(name, sums)}
+
+
+def kept(store: Store, tree: str) -> tuple[str, dict[str, str]]:
+    """Return the name and {path: text} of the tree to go back to."""
+    names = sorted(store.proven(), key=lambda name: int(name.split("-")[0]))
+    if tree == "previous":
+        earlier = names[: names.index(store.live())] if store.live() in names else names
+        if not earlier:
+            raise RefusedError("there is no earlier tree to go back to")
+        tree = earlier[-1]
+    if tree not in names:
+        raise RefusedError(f"tree: {tree} is not kept on this host, which has {', '.join(names) or 'none'}")
+    texts = store.read(tree)
+    if digest(texts)[:8] != tree[-8:]:
+        raise RefusedError(f"tree: {tree} was changed by hand since it was proven; name another of {', '.join(names)}")
+    return tree, texts
+
+
+def put_back(store: Store, server: Server, live: str, failed: str, ran: bool) -> None:
+    """Bring back what was live before, else the last proven tree that nginx takes, else the nginx.conf that was found."""
+    proven = store.proven()
+    for name in dict.fromkeys([live, *reversed(proven)]):
+        if name != failed and name in proven:
+            with contextlib.suppress(RefusedError, OSError):
+                server.test(store, name)
+                store.choose(name)
+                server.bring_up(name)
+                return
+    if proven:
+        store.choose(live if live in proven else proven[-1])
+        return
+    store.restore_found()
+    with contextlib.suppress(RefusedError):
+        if ran:
+            server.reread()
+        else:  # or systemd would go on trying to start it
+            server.call("systemctl", "stop", "nginx")
+
+
+def activate(store: Store, server: Server, name: str, result: dict[str, Any]) -> None:
+    """Make a tested tree live and have it proven, or put back what was there."""
+    live, ran = store.live(), any(server.status()[:2])
+    try:
+        store.choose(name)
+        result["action"] = server.bring_up(name)
+    except (RefusedError, OSError):
+        if name != live or name not in store.proven():
+            put_back(store, server, live, name, ran)
+            result["action"] = "rolled_back"
+        raise
+
+
+def converge(store: Store, server: Server, options: dict[str, Any], check: bool, result: dict[str, Any]) -> list[str]:
+    """Do the whole run, keep `result` true at every step, return warnings; raise RefusedError or OSError."""
+    missing = [path for path in (NGINX, *options["depends"]) if not Path(path).is_file()]
+    if missing and not check:
+        raise RefusedError(f"not on this host: {', '.join(missing)}")
+    live, status, warnings = store.live(), server.status(), []
+    present = set(options["depends"]) - set(missing)
+    sums = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in present}
+    back = options["state"] == "rollback"
+    name, texts = kept(store, options["tree"]) if back else wanted(store, options["files"], sums)
+    before = {f"active/{path}": text for path, text in (store.read(live) if live else {}).items()}
+    after = {f"active/{path}": text for path, text in texts.items()}
+    if not store.linked():
+        before |= {"nginx.conf": describe(store.conf)} if os.path.lexists(store.conf) else {}
+        after["nginx.conf"] = "# a link to active/nginx.conf\n"
+    served = name == live and store.linked() and server.answer() == name and not status.stray
+    result.update(
+        before={path: text for path, text in before.items() if after.get(path) != text},
+        after={path: text for path, text in after.items() if before.get(path) != text},
+        changed=not (served and status.enabled and store.proven()[-1:] == [name]),
+        tree=name,
+        previous=live,
+        id=digest(texts),
+    )
+    if name != live and missing:
+        warnings = [f"The tree was not tested, because this is not on the host yet: {', '.join(missing)}"]
+    elif name != live:
+        if not back:
+            store.create(name, texts)
+        warnings = server.test(store, name)
+        result["tested"] = True
+    if result["changed"] and not check:
+        if not served:
+            activate(store, server, name, result)
+        store.record(name, options["keep"])
+        if not status.enabled:
+            server.call("systemctl", "enable", "nginx")
+    return warnings
 
 
 def main() -> None:
-    """Not built yet."""
-    raise NotImplementedError
+    """Run as an Ansible module."""
+    module = AnsibleModule(
+        supports_check_mode=True,
+        argument_spec={
+            "templates": {"type": "list", "elements": "dict", "default": []},
+            "files": {"type": "dict", "default": {}},
+            "depends": {"type": "list", "elements": "path", "default": []},
+            "keep": {"type": "int", "default": 5},
+            "state": {"choices": ["present", "rollback"], "default": "present"},
+            "tree": {"default": "previous"},
+            "error_log": {"type": "path", "default": "/var/log/nginx/error.log"},
+            "timeout": {"type": "int", "default": 30},
+        },
+    )
+    os.umask(0o022)
+    store, options = Store(Path("/etc/nginx")), module.params
+    server = Server(Path(options["error_log"]), options["timeout"])
+    result: dict[str, Any] = {"changed": False, "action": "none", "tested": False}
+    try:
+        with store.locked() if store.root.is_dir() else contextlib.nullcontext():
+            for warning in converge(store, server, options, module.check_mode, result):
+                module.warn(warning)
+    except (RefusedError, OSError) as error:
+        module.fail_json(msg=str(error), serves=server.answer(), runs=any(server.status()[:2]), **result)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":
