@@ -1,0 +1,55 @@
+"""Sends a release archive to a host that lacks the release, and only then; the module of the same name does the work."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+SUM = re.compile(r"([0-9a-f]{64})(\s.*)?", re.DOTALL)
+
+
+def sidecar_sha256(archive: Path) -> str:
+    """The SHA-256 that stands beside the archive; '' if neither is there."""
+    sidecar = archive.with_name(archive.name + ".sha256")
+    if not sidecar.is_file():
+        if archive.is_file():
+            raise AnsibleActionFail(f"there is no {sidecar}: write it with `sha256sum {archive.name} > {sidecar.name}`")
+        return ""
+    found = SUM.fullmatch(sidecar.read_text())
+    if found is None:
+        raise AnsibleActionFail(
+            f"{sidecar} does not begin with a SHA-256: write it with `sha256sum {archive.name} > {sidecar.name}`"
+        )
+    return found[1]
+
+
+class ActionModule(ActionBase):
+    """Asks the host first; a host that has the release costs one module call and no transfer."""
+
+    TRANSFERS_FILES = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        options = dict(self._task.args)
+        archive = Path(str(options.pop("archive", "")))
+        if options.get("state", "released") == "released":
+            options["sha256"] = options.get("sha256") or sidecar_sha256(archive)
+            if not options["sha256"] and not self._task.check_mode:
+                raise AnsibleActionFail(
+                    f"there is no release archive {archive}: build it, or set app_archive to one that is there"
+                )
+        answer = self._execute_module(module_name="app_release", module_args=options, task_vars=task_vars)
+        if answer.pop("needs_archive", False):
+            if not archive.is_file():
+                raise AnsibleActionFail(f"this host lacks the release and there is no {archive} to send")
+            remote = self._connection._shell.join_path(self._make_tmp_path(), "release.tar.gz")
+            self._transfer_file(str(archive), remote)
+            options["archive"] = remote
+            answer = self._execute_module(module_name="app_release", module_args=options, task_vars=task_vars)
+        self._remove_tmp_path(self._connection._shell.tmpdir)
+        result.update(answer)
+        return result

@@ -1,0 +1,38 @@
+"""An argument list as the text of a systemd `ExecStart=`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+PLAIN = re.compile(r"[A-Za-z0-9_./:=@,+-]+")
+
+
+def systemd_command(words: Any, folder: str) -> str:
+    """['bin/start', 'a b'] with folder '/srv/x' gives `/srv/x/bin/start "a b"`; see systemd.service(5), "Command lines".
+
+    A first word that is no absolute path is taken to be below `folder`. Nothing is expanded: `%` and `$` arrive as they are.
+    """
+    if not isinstance(words, list) or not words or not all(isinstance(word, str) and word for word in words):
+        raise ValueError(
+            "app_start_command must be a list of words, for example [bin/start] or [/usr/bin/node, server/main.js]"
+        )
+    program = str(words[0])
+    if not PLAIN.fullmatch(program) or program[0] in "@-:+!":
+        raise ValueError(f"app_start_command[0] is {program!r}: it must be a path of letters, digits and . _ / -")
+    first = program if program.startswith("/") else f"{folder}/{program}"
+    return " ".join([first, *(quote(str(word)) for word in words[1:])])
+
+
+def quote(word: str) -> str:
+    """One argument, quoted if it needs it."""
+    if any(ord(char) < 32 or ord(char) == 127 for char in word):
+        raise ValueError(f"app_start_command has a control character in {word!r}")
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return word if PLAIN.fullmatch(word) else f'"{escaped}"'
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., str]]:
+        return {"systemd_command": systemd_command}

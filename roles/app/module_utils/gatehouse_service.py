@@ -1,0 +1,195 @@
+"""One systemd service on this host: what it does, whether it answers, and what its environment files say."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import pwd
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+SHOWN = "ActiveState,ExecMainStartTimestampMonotonic,UnitFileState,NeedDaemonReload,DropInPaths,Result"
+HEADER = "# This file is written by Gatehouse: change the inventory and deploy again.\n"
+POLL = 0.1
+
+
+class ServiceError(Exception):
+    """systemd, or the application, did not do what it was asked; the text says what it said."""
+
+
+def environment_file(values: Mapping[str, Any]) -> str:
+    """The text of a systemd EnvironmentFile, sorted by name, every value in double quotes (systemd.exec(5)).
+
+    Values are strings or integers; a name systemd would skip, or a control character other than newline and tab, is a ValueError.
+    """
+    lines = []
+    for name, value in sorted(values.items()):
+        if not ENV_NAME.fullmatch(str(name)):
+            raise ValueError(f"{name!r} is no name for an environment variable: use letters, digits and _")
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise ValueError(f"the value of {name} must be a string or an integer: put quotes around it")
+        text = str(value)
+        if any(ord(char) < 32 and char not in "\n\t" for char in text):
+            raise ValueError(f"the value of {name} has a control character in it")
+        quoted = re.sub(r'(["\\`$])', r"\\\1", text)
+        lines.append(f'{name}="{quoted}"\n')
+    return HEADER + "".join(lines)
+
+
+def systemctl(*words: str, check: bool = True) -> str:
+    """Runs systemctl and gives its output; a failure is a ServiceError with what it said."""
+    done = subprocess.run(["systemctl", *words], capture_output=True, text=True, timeout=150, check=False)
+    if check and done.returncode:
+        raise ServiceError(f"`systemctl {' '.join(words)}` failed: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Where the application must answer 200, and for how many seconds to wait for that."""
+
+    address: str
+    port: int
+    path: str
+    timeout: int
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"http://{host}:{self.port}{self.path}"
+
+    def ask(self, timeout: float) -> str:
+        """One request; '' for an answer 200, otherwise what came instead."""
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=timeout)
+        try:
+            connection.request("GET", self.path, headers={"User-Agent": "gatehouse-health", "Connection": "close"})
+            status = connection.getresponse().status
+            return "" if status == 200 else f"status {status}"
+        except (OSError, http.client.HTTPException) as error:
+            return str(error) or type(error).__name__
+        finally:
+            connection.close()
+
+
+@dataclass(frozen=True)
+class ManagedFile:
+    """One file as it should be, or as it was: its text (None: not there), mode, and whether a diff may show it."""
+
+    path: Path
+    text: str | None
+    mode: int
+    secret: bool = False
+
+    def differs(self) -> bool:
+        try:
+            stat = self.path.lstat()
+        except FileNotFoundError:
+            return self.text is not None
+        owned = (stat.st_mode, stat.st_uid, stat.st_gid) == (0o100000 | self.mode, 0, 0)
+        return not owned or self.path.read_text(errors="replace") != self.text
+
+    def present(self) -> str | None:
+        return self.path.read_text(errors="replace") if self.path.is_file() else None
+
+    def write(self) -> None:
+        if self.text is None:
+            self.path.unlink(missing_ok=True)
+            return
+        self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
+        with os.fdopen(handle, "w") as stream:
+            stream.write(self.text)
+            os.fchmod(stream.fileno(), self.mode)
+        os.replace(name, self.path)
+
+    def diff(self) -> dict[str, str]:
+        before, after = self.present() or "", self.text or ""
+        if self.secret:
+            before, after = "(hidden)\n" if before else "", "(hidden, differs)\n"
+        return {"before_header": str(self.path), "after_header": str(self.path), "before": before, "after": after}
+
+
+class Service:
+    """A unit by its name without `.service`, and the account that it runs as; reads go through one `systemctl show`."""
+
+    def __init__(self, name: str, user: str) -> None:
+        self.unit = f"{name}.service"
+        self.user = user
+
+    def show(self) -> dict[str, str]:
+        """The properties in SHOWN; without a running systemd all are empty."""
+        try:
+            output = systemctl("show", self.unit, f"--property={SHOWN}", check=False)
+        except OSError:
+            output = ""
+        shown = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
+        return {name: shown.get(name, "") for name in SHOWN.split(",")}
+
+    def older_than(self, files: Iterable[Path]) -> str:
+        """The first of `files` that was changed after the main process started, '' if there is none.
+
+        The inode change time counts, which no editor can set; systemd gives the start in microseconds of the monotonic clock.
+        """
+        started = int(self.show()["ExecMainStartTimestampMonotonic"] or 0) / 1e6 + time.time() - time.monotonic()
+        return next((str(file) for file in files if file.lstat().st_ctime > started), "")
+
+    def owns_listener(self, port: int) -> bool:
+        """Whether the application's own account holds a listening socket on `port`, so that no stranger's answer counts.
+
+        Looks at the socket's user in /proc/net/tcp (proc(5)) and not at /proc/<pid>/fd, which needs CAP_SYS_PTRACE.
+        """
+        uid = pwd.getpwnam(self.user).pw_uid
+        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+            try:
+                rows = Path(table).read_text().splitlines()[1:]
+            except OSError:
+                continue
+            for row in rows:
+                fields = row.split()
+                # Local address:port in hex; state 0A is LISTEN; the eighth field is the user.
+                if fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == port and int(fields[7]) == uid:
+                    return True
+        return False
+
+    def restart(self) -> None:
+        """Starts the unit anew, also one that systemd has given up on."""
+        systemctl("reset-failed", self.unit, check=False)
+        systemctl("restart", self.unit)
+
+    def healthy(self, gate: Gate, timeout: float = 5) -> str:
+        """'' if the unit answers 200 on a port that its own account holds, otherwise why not."""
+        problem = gate.ask(timeout)
+        if not problem and not self.owns_listener(gate.port):
+            problem = (
+                f"port {gate.port} is held by a process of another account than {self.user}, which answers in its place"
+            )
+        return problem
+
+    def wait(self, gate: Gate) -> str:
+        """Asks until the unit is healthy or `gate.timeout` is over or systemd gives up; '' or the last problem."""
+        deadline = time.monotonic() + gate.timeout
+        problem = "it was not asked"
+        while time.monotonic() < deadline:
+            problem = self.healthy(gate, min(5.0, max(0.2, deadline - time.monotonic())))
+            if not problem:
+                return ""
+            state = self.show()
+            if state["ActiveState"] in ("failed", "inactive"):
+                return f"{problem}; systemd gave it up ({state['Result']})"
+            time.sleep(POLL)
+        return problem
+
+    def journal(self, since: float, lines: int = 25) -> str:
+        """The unit's last lines since `since` (seconds of the epoch)."""
+        done = subprocess.run(
+            ["journalctl", f"--unit={self.unit}", f"--since=@{int(since)}", f"--lines={lines}", "--no-pager", "--output=cat", "--quiet"],
+            capture_output=True, text=True, errors="replace", timeout=30, check=False,
+        )  # fmt: skip
+        return done.stdout.strip()
