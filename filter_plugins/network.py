@@ -1,5 +1,4 @@
-"""Ports, addresses and ranges: each filter returns its value in the one usual spelling, or raises with the
-remedy.
+"""Ports, addresses and ranges: each filter returns its value in the one usual spelling, or raises with the remedy.
 
 Roles name them in their specs (`Format: network_port.`), so that preflight refuses a wrong value before any
 host is touched. Source for the spelling of IPv6: RFC 5952.
@@ -18,9 +17,7 @@ from ansible.errors import AnsibleFilterError
 def network_port(value: Any) -> int:
     """Return a TCP or UDP port, an integer from 1 to 65535."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
-        raise AnsibleFilterError(
-            f"{json.dumps(value, default=str)} is no port; write an integer from 1 to 65535"
-        )
+        raise AnsibleFilterError(f"{json.dumps(value, default=str)} is no port; write an integer from 1 to 65535")
     return int(value)
 
 
@@ -35,9 +32,7 @@ def network_address(value: Any) -> str:
 
 
 def network_range(value: Any) -> str:
-    """Return one address, or a network whose host bits are zero (`10.0.0.0/24`): what a firewall takes as a
-    source.
-    """
+    """Return one address, or a network whose host bits are zero (`10.0.0.0/24`): what a firewall takes as a source."""
     text = str(value) if isinstance(value, str) else ""
     try:
         network = ipaddress.ip_network(text, strict=False)

@@ -59,23 +59,17 @@ def nginx_quote(value: Any, variables: bool = False, punctuation: bool = False) 
     if isinstance(value, int):
         return str(int(value))
     if not isinstance(value, str):
-        raise AnsibleFilterError(
-            f"{_shown(value)} cannot be one nginx argument; write text, an integer or a boolean"
-        )
+        raise AnsibleFilterError(f"{_shown(value)} cannot be one nginx argument; write text, an integer or a boolean")
     text = str(value)
     if found := _CONTROL.search(text):
         raise AnsibleFilterError(
-            f"{_shown(text)} has the control character U+{ord(found[0]):04X};"
-            " write it on one line, without tabs"
+            f"{_shown(text)} has the control character U+{ord(found[0]):04X}; write it on one line, without tabs"
         )
     if not variables and "$" in text:
-        raise AnsibleFilterError(
-            f"{_shown(text)} has a $, which nginx reads as a variable; write it without $"
-        )
+        raise AnsibleFilterError(f"{_shown(text)} has a $, which nginx reads as a variable; write it without $")
     if not punctuation and (found := re.search("[;{}]", text)):
         raise AnsibleFilterError(
-            f"{_shown(text)} has a {found[0]}, which ends or opens an nginx directive;"
-            f" write it without {found[0]}"
+            f"{_shown(text)} has a {found[0]}, which ends or opens an nginx directive; write it without {found[0]}"
         )
     if _BARE.fullmatch(text):
         return text
@@ -87,13 +81,7 @@ def nginx_size(value: Any) -> str:
 
     Only some directives read `g` (`max_size`, not the size of a `keys_zone`), and all of them read `m`.
     """
-    match = (
-        None
-        if isinstance(value, bool)
-        else _SIZE.fullmatch(str(value))
-        if isinstance(value, (int, str))
-        else None
-    )
+    match = None if isinstance(value, bool) else _SIZE.fullmatch(str(value)) if isinstance(value, (int, str)) else None
     if not match:
         raise AnsibleFilterError(
             f"{_shown(value)} is no size; write bytes, or a whole number followed by k, m or g, such as 8m"
@@ -103,9 +91,7 @@ def nginx_size(value: Any) -> str:
 
 
 def _duration_parts(text: str) -> list[str]:
-    """Split `1h 30m` into `1h`, `30m`, or return [] where nginx would refuse it (units fall, each at most
-    once).
-    """
+    """Split `1h 30m` into `1h`, `30m`, or return [] where nginx would refuse it (units fall, each at most once)."""
     rest, lowest, parts, seconds = text, -1, [], 0.0
     while rest:
         match = re.match(r"([0-9]{1,12})(ms|[yMwdhms])?(?: +(?=[0-9])|(?=[0-9])|$)", rest)
@@ -123,12 +109,8 @@ def _duration_parts(text: str) -> list[str]:
 
 
 def nginx_duration(value: Any) -> str:
-    """Return a time as nginx writes it, without blanks: `1h 30m` is `1h30m`, the integer 90 (seconds) is
-    `90s`.
-    """
-    parts = (
-        _duration_parts(str(value)) if isinstance(value, (int, str)) and not isinstance(value, bool) else []
-    )
+    """Return a time as nginx writes it, without blanks: `1h 30m` is `1h30m`, the integer 90 (seconds) is `90s`."""
+    parts = _duration_parts(str(value)) if isinstance(value, (int, str)) and not isinstance(value, bool) else []
     if not parts:
         raise AnsibleFilterError(
             f"{_shown(value)} is no duration; write whole numbers with"
@@ -141,14 +123,13 @@ def nginx_name(value: Any) -> str:
     """Return the name of an upstream, zone, site or request: also safe as a file's name and as a host's."""
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise AnsibleFilterError(
-            f"{_shown(value)} is no name; write at most 63 letters, digits, _ . or -,"
-            " beginning with a letter or digit"
+            f"{_shown(value)} is no name; write at most 63 letters, digits, _ . or -, beginning with a letter or digit"
         )
     return str(value)
 
 
 def nginx_path(value: Any) -> str:
-    """Return the path of a location: nginx compares it with the decoded, resolved path (no `%`, `//`, `..`)."""
+    """Return the path of a location: nginx compares it with the decoded, resolved path of a request."""
     if not isinstance(value, str) or not _PATH.fullmatch(value):
         raise AnsibleFilterError(
             f"{_shown(value)} is no path of a location; write it from / on, in letters, digits"
@@ -156,16 +137,13 @@ def nginx_path(value: Any) -> str:
         )
     if "//" in value or {".", ".."} & set(value.split("/")):
         raise AnsibleFilterError(
-            f"{_shown(value)} never matches, because nginx resolves //, . and .. first;"
-            " write the resolved path"
+            f"{_shown(value)} never matches, because nginx resolves //, . and .. first; write the resolved path"
         )
     return str(value)
 
 
 def server_name(value: Any) -> str:
-    """Return a server name in lower case: exact (`shop.example.org`) or with one leading wildcard
-    (`*.example.org`).
-    """
+    """Return a server name in lower case: exact (`shop.example.org`) or with one leading wildcard (`*.example.org`)."""
     text = value.lower() if isinstance(value, str) else ""
     labels = text.removeprefix("*.").split(".")
     wildcard_alone = text.startswith("*.") and len(labels) < 2

@@ -89,9 +89,7 @@ class _Walk:
                 return None
         wanted = str(option.get("type", "str"))
         if wanted not in _TYPES:
-            raise AnsibleFilterError(
-                f"{_at(path)}: its spec has the type {wanted}; write one of {', '.join(_TYPES)}"
-            )
+            raise AnsibleFilterError(f"{_at(path)}: its spec has the type {wanted}; write one of {', '.join(_TYPES)}")
         words, fits = _TYPES[wanted]
         if not fits(value):
             self.add(path, f"must be {words}, got {_got(value, secret)}", _type_remedy(value, wanted))
@@ -119,20 +117,14 @@ class _Walk:
             return
         plugin = filter_loader.get(name)
         if plugin is None:
-            raise AnsibleFilterError(
-                f"{_at(path)}: its spec has the format {name}, and there is no such filter"
-            )
+            raise AnsibleFilterError(f"{_at(path)}: its spec has the format {name}, and there is no such filter")
         try:
             plugin.j2_function(value)
         except AnsibleFilterError as error:
             problem, _, remedy = error.message.rpartition("; write ")
-            self.add(
-                path, "is refused" if secret else problem or remedy, f"write {remedy}" if problem else ""
-            )
+            self.add(path, "is refused" if secret else problem or remedy, f"write {remedy}" if problem else "")
 
-    def mapping(
-        self, value: Mapping[str, Any], option: Mapping[str, Any], path: Path, secret: bool
-    ) -> dict[str, Any]:
+    def mapping(self, value: Mapping[str, Any], option: Mapping[str, Any], path: Path, secret: bool) -> dict[str, Any]:
         options = option.get("options")
         if not options:
             return dict(value)
@@ -144,16 +136,12 @@ class _Walk:
                     "is unknown",
                     f"write {near[0]}" if near else f"write one of {', '.join(options)}",
                 )
-        return {
-            key: self.value(value.get(key), nested, (*path, key), secret) for key, nested in options.items()
-        }
+        return {key: self.value(value.get(key), nested, (*path, key), secret) for key, nested in options.items()}
 
     def items(self, value: Any, option: Mapping[str, Any], path: Path, secret: bool) -> list[Any]:
         # What the option says of its elements (options, choices, format) holds for each; its default and need
         # do not.
-        element = {
-            key: what for key, what in option.items() if key not in ("default", "required", "elements")
-        }
+        element = {key: what for key, what in option.items() if key not in ("default", "required", "elements")}
         element["type"] = option.get("elements", "raw")
         named = (option.get("options") or {}).get("name", {}).get("required", False)
         seen: dict[str, int] = {}
@@ -182,8 +170,7 @@ def spec_problems(value: Any, option: Mapping[str, Any], name: str = "value") ->
 
 
 def spec_defaults(value: Any, option: Mapping[str, Any], name: str = "value") -> Any:
-    """Return `value` with the nested defaults of its option, all keys present; raises with every problem it
-    has.
+    """Return `value` with the nested defaults of its option, all keys present; raises with every problem it has.
 
     An optional key without a default becomes null, as in Ansible's modules. A nested mapping that may be left
     out says `default: {}` in its spec, and its own options' defaults then apply.

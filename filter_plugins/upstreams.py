@@ -33,9 +33,7 @@ def _whole(value: Any, where: str, low: int, high: int) -> int:
 
 def _state(value: Any, where: str) -> str:
     if value not in _STATES:
-        raise AnsibleFilterError(
-            f"{where} must be one of {', '.join(_STATES)}, got {json.dumps(value, default=str)}"
-        )
+        raise AnsibleFilterError(f"{where} must be one of {', '.join(_STATES)}, got {json.dumps(value, default=str)}")
     return str(value)
 
 
@@ -58,17 +56,14 @@ def _host_address(value: Any, where: str) -> str:
         # it.
         if _HOST_NAME.fullmatch(text) and not text.rpartition(".")[2].isdigit():
             return text
-    raise AnsibleFilterError(
-        f"{where} must be an IP address or a host name, got {json.dumps(value, default=str)}"
-    )
+    raise AnsibleFilterError(f"{where} must be an IP address or a host name, got {json.dumps(value, default=str)}")
 
 
 def _addresses(hosts: Any, hostvars: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], str]]:
     """Yield (host, its variables, its address) in the inventory's order."""
     if isinstance(hosts, (str, bytes)) or not isinstance(hosts, (list, tuple)):
         raise AnsibleFilterError(
-            f"hosts must be a list of inventory hosts, got {json.dumps(hosts, default=str)};"
-            " write groups['storefront']"
+            f"hosts must be a list of inventory hosts, got {json.dumps(hosts, default=str)}; write groups['storefront']"
         )
     for host in hosts:
         if host not in hostvars:
@@ -80,8 +75,7 @@ def _addresses(hosts: Any, hostvars: Mapping[str, Any]) -> Iterator[tuple[str, M
                 break
         else:
             raise AnsibleFilterError(
-                f"host {host} has no address; write private_address (or ansible_host) beside it"
-                " in the inventory"
+                f"host {host} has no address; write private_address (or ansible_host) beside it in the inventory"
             )
 
 
@@ -109,8 +103,7 @@ def upstream_members(hosts: Any, hostvars: Mapping[str, Any], port: Any) -> list
 
 
 def upstream_server(member: Any) -> str:
-    """Return the arguments of the `server` directive for one member: `10.0.0.5:5000 weight=2`, `[fd00::5]:80
-    down`.
+    """Return the arguments of the `server` directive for one member: `10.0.0.5:5000 weight=2`, `[fd00::5]:80 down`.
 
     `address` is an IP address, a host name, or a socket `unix:/path` (which has no port). State `drain` is
     nginx's `down`: no new requests, while those under way finish in the workers that a reload retires.
@@ -132,9 +125,7 @@ def upstream_server(member: Any) -> str:
     weight = _whole(member.get("weight", 1), f"{where}: weight", 1, 65535)
     if weight != 1:
         words.append(f"weight={weight}")
-    words += {"up": [], "drain": ["down"], "backup": ["backup"]}[
-        _state(member.get("state", "up"), f"{where}: state")
-    ]
+    words += {"up": [], "drain": ["down"], "backup": ["backup"]}[_state(member.get("state", "up"), f"{where}: state")]
     return " ".join(words)
 
 
@@ -155,8 +146,7 @@ def private_addresses(hosts: Any, hostvars: Mapping[str, Any]) -> list[str]:
 
 
 def site_certificates(sites: Any) -> list[dict[str, Any]]:
-    """Return what the role `certificate` is asked for: [{name, names, source, chain, key}], one per site, in
-    order.
+    """Return what the role `certificate` is asked for: [{name, names, source, chain, key}], one per site, in order.
 
     `sites`: proxy_sites, with or without their defaults applied.
     """

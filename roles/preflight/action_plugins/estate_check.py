@@ -1,0 +1,355 @@
+"""Check everything an inventory says, on the controller, before any host is touched.
+
+The plugin collects (specs of the roles, plays, variables of every host, certificate files), evaluates each
+variable leaf by leaf, so that one undefined name hides nothing else, and leaves the judging to pure filters:
+spec_problems, unknown_variables, missing_variables, address_problems, proxy_problems, certificate_problems.
+
+Where a value was written comes from ansible-core's Origin tag, which 2.19 keeps on each value read from YAML.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import filter_loader
+
+# Internal to ansible-core: without it the report names variables and hosts instead of lines.
+try:
+    from ansible._internal._datatag._tags import Origin
+except ImportError:
+    Origin = None
+
+ValuePath = tuple[str | int, ...]
+_SECRET = re.compile(r"^vault_|_(passphrase|password|secret|secrets|token)$")
+_PROXY = ("proxy_upstreams", "proxy_caches", "proxy_sites")
+_ADDRESSES = ("private_address", "ansible_host", "public_address", "private_network", "public_network")
+# Lookups that do something (make a password, run a command, ask the network) wait for the play that needs
+# them.
+_ACTS = re.compile(r"(lookup|query|q)\(\s*['\"][a-z_.]*(password|pipe|lines|url|uri|dig)\b")
+_WAITS = "(known when its play runs)"
+_MAGIC = (
+    "ansible_play_hosts",
+    "ansible_play_hosts_all",
+    "ansible_play_batch",
+    "playbook_dir",
+    "inventory_dir",
+)
+
+
+def _pure(name: str, *arguments: Any) -> Any:
+    """Call a filter of this project or this role by its name: plugins cannot import each other."""
+    return filter_loader.get(name).j2_function(*arguments)
+
+
+def _place(value: Any) -> Any:
+    """Return where `value` was written (path, line_num, col_num, description), or None."""
+    return Origin.get_tag(value) if Origin else None
+
+
+def _place_of_entry(key: Any, value: Any) -> Any:
+    """Return the place of one entry of a mapping: its value's, but a container's is where its key stands."""
+    at_value, at_key = _place(value), _place(key)
+    if at_value and at_key and isinstance(value, (Mapping, list)) and at_key.path == at_value.path:
+        return at_key if 0 <= (at_value.line_num or 0) - (at_key.line_num or 0) <= 3 else at_value
+    return at_value or at_key
+
+
+def _children(value: Any) -> list[tuple[Any, Any, Any]]:
+    """Return (key or index, child, place) of a container; of anything else, nothing."""
+    if isinstance(value, Mapping):
+        return [(str(key), child, _place_of_entry(key, child)) for key, child in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [(index, child, _place(child)) for index, child in enumerate(value)]
+    return []
+
+
+def _is_plain(value: Any) -> bool:
+    """Say whether a raw value needs no evaluation, so that its check holds for every host that shares it."""
+    if isinstance(value, (Mapping, list)):
+        return all(_is_plain(child) for _, child, _ in _children(value))
+    if isinstance(value, str):
+        return not any(mark in value for mark in ("{{", "{%", "{#"))
+    return value is None or isinstance(value, (bool, int, float))
+
+
+class _Problems:
+    """The problems found, each once however many hosts show it."""
+
+    def __init__(self) -> None:
+        self.found: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def add(self, host: str, text: str, found: Mapping[str, Any], place: Any, where: str = "") -> None:
+        """Keep a problem: its whole `text`, remedy and level in `found`, its place, or where it is in words."""
+        path = str(place.path or "") if place else ""
+        line, column = (place.line_num or 0, place.col_num or 0) if place else (0, 0)
+        where = _pure("place_text", path, line, column, str(Path.cwd())) if path else str(place or where)
+        about = {
+            "remedy": found["remedy"],
+            "level": found.get("level", "error"),
+            "order": (path, line, column),
+        }
+        entry = self.found.setdefault((text, where), {"text": text, "where": where, "hosts": [], **about})
+        if host and host not in entry["hosts"]:
+            entry["hosts"].append(host)
+
+
+class _Host:
+    """The variables of one host, evaluated leaf by leaf, with the place of each part."""
+
+    def __init__(self, name: str, raw: Mapping[str, Any], secrets: set[str], problems: _Problems) -> None:
+        self.name, self.secrets, self.problems = name, secrets, problems
+        self.raw = {
+            key: _WAITS if isinstance(value, str) and _ACTS.search(value) else value for key, value in raw.items()
+        }
+        self.templar: Any = None
+        self.places: dict[ValuePath, Any] = {(str(key),): _place_of_entry(key, value) for key, value in raw.items()}
+        self.broken: set[ValuePath] = set()
+        self.reported: set[ValuePath] = set()
+        self.values: dict[str, Any] = {}
+
+    def place(self, path: ValuePath) -> Any:
+        """Return the place of a part, or of the nearest part around it."""
+        places = (self.places.get(path[:end]) for end in range(len(path), 0, -1))
+        return next((place for place in places if place), None)
+
+    def evaluate(self, name: str) -> Any:
+        """Return the value of a variable; a part that cannot be evaluated is null, reported, and `broken`."""
+        if name not in self.values:
+            self.values[name] = self._part(self.raw[name], (name,))
+        return self.values[name]
+
+    def _part(self, raw: Any, path: ValuePath) -> Any:
+        for key, _, place in _children(raw):
+            self.places[*path, key] = place or self.places.get(path)
+        if isinstance(raw, Mapping):
+            return {str(key): self._part(child, (*path, str(key))) for key, child in raw.items()}
+        if isinstance(raw, list):
+            return [self._part(child, (*path, index)) for index, child in enumerate(raw)]
+        if _is_plain(raw):
+            return raw
+        try:
+            value = self.templar.template(raw)
+        except AnsibleError as error:
+            self._explain(error, raw, path)
+            self.broken.add(path)
+            return None
+        self._note(value, path)
+        return value
+
+    def _note(self, value: Any, path: ValuePath) -> None:
+        """Keep the places of the parts of an evaluated value: they may come from another variable's file."""
+        for key, child, place in _children(value):
+            self.places[*path, key] = place or self.places.get(path)
+            self._note(child, (*path, key))
+
+    def _explain(self, error: BaseException, raw: Any, path: ValuePath) -> None:
+        """Report a part that has no value, by the innermost cause: the outer ones say where Ansible was."""
+        cause = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        message = str(getattr(cause, "message", cause))
+        if any(message.startswith(text) for text, _ in self.problems.found):
+            return  # A host without an address has been reported, once.
+        # A template may fail because of another that it uses: then that one is reported, once for all its
+        # users.
+        path = self._find(_place(getattr(cause, "obj", None))) or path
+        groups: Any = self.raw["groups"]
+        known = [*groups, *self.raw, *groups.get("all", ())]
+        secret = path[0] in self.secrets or bool(_SECRET.search(str(path[0])))
+        for found in _pure("evaluation_problems", message, str(raw), known, secret):
+            self._say(path, found)
+
+    def _find(self, place: Any) -> ValuePath:
+        """Return the path of the raw value that was written at `place`, or ()."""
+        waiting: list[tuple[ValuePath, Any, Any]] = [((str(key),), one, _place(one)) for key, one in self.raw.items()]
+        while place and waiting:
+            path, value, at = waiting.pop()
+            if at == place and not isinstance(value, (Mapping, list)):
+                self.places[path] = place
+                return path
+            waiting += [((*path, key), child, child_at) for key, child, child_at in _children(value)]
+        return ()
+
+    def add(self, found: Mapping[str, Any]) -> None:
+        """Report what is wrong with a part, unless that was reported before or lies in a part without a value."""
+        path = tuple(found["path"])
+        if path not in self.reported and not any(path[:end] in self.broken for end in range(1, len(path) + 1)):
+            self.reported.add(path)
+            self._say(path, found)
+
+    def _say(self, path: ValuePath, found: Mapping[str, Any]) -> None:
+        at = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+        text = f"{at} {found['problem']}"
+        self.problems.add(self.name, text, found, self.place(path), f"the variable {path[0]}")
+
+
+class _EstateRefusedError(AnsibleActionFail):  # type: ignore[misc]
+    """The failure: a short message for Ansible's own error line, and the report as the task's message."""
+
+    @property
+    def result_contribution(self) -> dict[str, Any]:
+        """Return the task's result; the parent would put the short message in place of the report."""
+        return {**self._result, "failed": True}
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Run the whole check in one task of the controller, whatever hosts the play has."""
+
+    BYPASS_HOST_LOOP = True
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Collect, check, and end with the report; see the role's argument_specs for the arguments."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        spec = {
+            "roles": {"type": "path", "required": True},
+            "playbooks": {"type": "list", "elements": "path", "default": []},
+            "certificate_days": {"type": "int", "default": 30},
+        }
+        _, args = self.validate_argument_spec(argument_spec=spec)
+        self.problems, self.days = _Problems(), args["certificate_days"]
+        self.files: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        self._read_roles(Path(args["roles"]))
+        hosts = self._read_hosts(task_vars or {})
+        needs = self._read_plays(args["playbooks"], (task_vars or {})["hostvars"])
+        self._check_addresses(hosts)
+        self._check_values(hosts, needs)
+        self._check_names(hosts, needs, str((task_vars or {}).get("inventory_dir") or "inventory"))
+        for host in hosts:
+            self._check_proxy(host)
+        problems = sorted(self.problems.found.values(), key=lambda problem: problem["order"])
+        report = _pure("problem_report", problems, [host.values for host in hosts])
+        result |= {"msg": report, "changed": False, "_ansible_verbose_always": True}
+        if errors := sum(problem["level"] == "error" for problem in problems):
+            raise _EstateRefusedError(f"errors in the inventory: {errors}, listed below", result=result)
+        return result
+
+    def _load(self, path: Path) -> Any:
+        """Return a parsed YAML file, or None where there is no such file."""
+        return self._loader.load_from_file(str(path), trusted_as_template=True) if path.is_file() else None
+
+    def _read_roles(self, folder: Path) -> None:
+        """Read each role's options, its defaults, and the roles it brings along."""
+        self.options: dict[str, dict[str, Any]] = {}
+        self.defaults: dict[str, Any] = {}
+        self.brings: dict[str, list[dict[str, Any]]] = {}
+        for role in sorted(one for one in folder.iterdir() if one.is_dir()):
+            self.options[role.name] = _pure("spec_options", self._load(role / "meta" / "argument_specs.yml"))
+            self.defaults |= self._load(role / "defaults" / "main.yml") or {}
+            tasks = [self._load(path) for path in sorted((role / "tasks").glob("*.yml"))]
+            self.brings[role.name] = _pure("brought_roles", self._load(role / "meta" / "main.yml"), tasks)
+        self.known = {name: option for options in self.options.values() for name, option in options.items()}
+
+    def _read_hosts(self, task_vars: Mapping[str, Any]) -> list[_Host]:
+        """Return every host of the inventory, whatever --limit says, and what evaluates its variables."""
+        magic = {name: task_vars[name] for name in (*_MAGIC, "hostvars") if name in task_vars}
+        secrets = {name for name, option in self.known.items() if option.get("no_log")}
+        hostvars, hosts = task_vars["hostvars"], []
+        self.places = {str(name): _place(name) for name in hostvars}
+        for name in self.places:
+            host = _Host(name, hostvars.raw_get(name), secrets, self.problems)
+            known = {**self.defaults, **magic, **host.raw}
+            host.templar = self._templar.copy_with_new_env(available_variables=known)
+            hosts.append(host)
+        return hosts
+
+    def _read_plays(self, playbooks: Sequence[str], hostvars: Any) -> list[dict[str, Any]]:
+        """Return who needs which role: [{role, pattern, hosts, sure, given: variables that its play gives}]."""
+        needs, seen = [], set[Path]()
+        waiting = [Path(playbook) for playbook in playbooks]
+        while waiting:
+            path = waiting.pop(0).resolve()
+            if path in seen:
+                continue
+            seen.add(path)
+            if not path.is_file():
+                found = {"remedy": "write the path of a playbook there is"}
+                text = f"the playbook {path.name} does not exist"
+                self.problems.add("", text, found, None, "preflight_playbooks, or an import_playbook")
+            plays = _pure("play_roles", self._load(path))
+            waiting += [path.parent / play["import"] for play in plays if "import" in play]
+            for need in _pure("role_needs", plays, self.brings):
+                # A pattern that is known only while it runs names no hosts here, so nothing is demanded.
+                pattern = "" if "{{" in need["pattern"] else need["pattern"]
+                found_hosts = hostvars._inventory.get_hosts(pattern, ignore_limits=True, ignore_restrictions=True)
+                needs.append({**need, "hosts": [str(host.name) for host in found_hosts] if pattern else []})
+        return needs
+
+    def _check_values(self, hosts: Sequence[_Host], needs: Sequence[Mapping[str, Any]]) -> None:
+        """Check every input of every role on the hosts that run it (on all, for a role in no play)."""
+        runs: dict[str, set[str]] = {}
+        for need in needs:
+            runs.setdefault(need["role"], set()).update(need["hosts"])
+        checked: dict[tuple[str, int], list[dict[str, Any]]] = {}
+        for host in hosts:
+            for role, options in self.options.items():
+                if host.name in runs.get(role, {host.name}):
+                    for variable in (one for one in options if one in host.raw):
+                        self._check_value(host, variable, checked)
+
+    def _check_value(self, host: _Host, variable: str, checked: dict[tuple[str, int], Any]) -> None:
+        """Check one input against its spec; a plain value that hosts share (a group's) is walked once."""
+        value, raw = host.evaluate(variable), host.raw[variable]
+        key = (variable if _is_plain(raw) else f"{variable} of {host.name}", id(raw))
+        if key not in checked:
+            secret = {"no_log": True} if _SECRET.search(variable) else {}
+            checked[key] = _pure("spec_problems", value, {**self.known[variable], **secret}, variable)
+        for found in checked[key]:
+            host.add(found)
+
+    def _check_addresses(self, hosts: Sequence[_Host]) -> None:
+        """Check the addresses of all hosts but the controller, which is not reached over the network."""
+        by_name = {host.name: host for host in hosts if host.raw.get("ansible_connection") != "local"}
+        given = {
+            name: {key: host.evaluate(key) for key in _ADDRESSES if key in host.raw} for name, host in by_name.items()
+        }
+        for found in _pure("address_problems", given):
+            name, *path = found["path"]
+            if path:
+                by_name[name].add({**found, "path": path})
+            else:
+                self.problems.add("", found["problem"], found, self.places[name], f"the host {name}")
+
+    def _check_names(self, hosts: Sequence[_Host], needs: Sequence[Mapping[str, Any]], inventory: str) -> None:
+        """Check that no variable is misspelt, and that none is missing."""
+        roles = [role for role, options in self.options.items() if options]
+        folder = _pure("place_text", str(Path(inventory).resolve()), 0, 0, str(Path.cwd()))
+        for host in hosts:
+            for found in _pure("unknown_variables", list(host.raw), list(self.known), roles):
+                host.add(found)
+            own = [need for need in needs if host.name in need["hosts"]]
+            groups = [str(group) for group in host.raw["groups"]]
+            for found in _pure("missing_variables", own, self.options, list(host.raw), groups, folder):
+                self.problems.add(host.name, found["problem"], found, None, folder)
+
+    def _check_proxy(self, host: _Host) -> None:
+        """Check how sites, upstreams and caches of one proxy fit together, and the certificates that are files."""
+        if any(name in host.values for name in _PROXY):
+            estate = {name: host.values.get(name) or [] for name in _PROXY if (name,) not in host.broken}
+            for found in _pure("proxy_problems", estate):
+                host.add(found)
+        for wanted in _pure("certificate_files", host.values):
+            key = (wanted["chain"], wanted["key"], *wanted["names"])
+            if key not in self.files:
+                self.files[key] = self._certificate(wanted)
+            for found in self.files[key]:
+                host.add({**found, "path": [*wanted["path"], found["part"]]})
+
+    def _certificate(self, wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return what is wrong with a chain and its key, looked for where `copy` would look, vaulted or not."""
+        texts, problems = {"chain": "", "key": ""}, []
+        for part in texts:
+            try:
+                texts[part] = str(self._loader.get_text_file_contents(self._find_needle("files", wanted[part])))
+            except (AnsibleError, OSError, UnicodeDecodeError):
+                problems += _pure("unreadable_file", part, wanted[part])
+        if texts["chain"]:
+            arguments = (texts["chain"], wanted["names"], texts["key"], "", self.days)
+            problems += _pure("certificate_problems", *arguments)
+        return problems

@@ -1,0 +1,173 @@
+"""What is wrong with a certificate chain and its key before they are shipped: pure, on the PEM texts.
+
+Sources: RFC 5280 (chain order, validity), RFC 6125 6.4.3 (a wildcard stands for exactly one label), RFC 9525
+6.3 (only subjectAltName counts, never the common name).
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+
+
+def _problem(part: str, problem: str, remedy: str, level: str = "error") -> dict[str, str]:
+    return {"part": part, "problem": problem, "remedy": remedy, "level": level}
+
+
+def _covers(pattern: str, name: str) -> bool:
+    """Say whether a certificate's DNS name covers a site's; a site's own wildcard needs the same wildcard."""
+    pattern, name = pattern.lower(), name.lower()
+    if pattern == name:
+        return True
+    return pattern.startswith("*.") and not name.startswith("*.") and name.partition(".")[2] == pattern[2:]
+
+
+def _dns_names(leaf: x509.Certificate) -> list[str]:
+    try:
+        extension = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return []
+    return extension.value.get_values_for_type(x509.DNSName)
+
+
+def _validity(leaf: x509.Certificate, title: str, now: datetime.datetime, days: int) -> list[dict[str, str]]:
+    start, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+    if now > end:
+        return [_problem("chain", f"{title} expired on {end:%Y-%m-%d}", "put the renewed certificate there")]
+    if now < start:
+        return [
+            _problem(
+                "chain",
+                f"{title} is not valid before {start:%Y-%m-%d}",
+                "put one there that is valid now, or set the controller's clock",
+            )
+        ]
+    left = (end - now).days
+    if left < days:
+        return [_problem("chain", f"{title} expires in {left} days, on {end:%Y-%m-%d}", "renew it", "warning")]
+    return []
+
+
+def _order(chain: Sequence[x509.Certificate]) -> list[dict[str, str]]:
+    """Return the first place where a certificate is not signed by the next one."""
+    for number, (child, issuer) in enumerate(itertools.pairwise(chain), 1):
+        try:
+            child.verify_directly_issued_by(issuer)
+        except (ValueError, TypeError, InvalidSignature):
+            return [
+                _problem(
+                    "chain",
+                    f"is out of order: certificate {number} is not issued by certificate {number + 1}",
+                    "write the server's certificate first, then each issuer below what it signed",
+                )
+            ]
+    return []
+
+
+def _key_problems(leaf: x509.Certificate, key: str) -> list[dict[str, str]]:
+    try:
+        private = serialization.load_pem_private_key(key.encode(), password=None)
+    except TypeError:
+        return [
+            _problem(
+                "key",
+                "is encrypted, and nginx cannot ask for its passphrase",
+                "store it without a passphrase and encrypt the file with ansible-vault",
+            )
+        ]
+    except Exception:  # each backend raises its own kind, and none may show the key
+        return [
+            _problem(
+                "key",
+                "is no private key in PEM",
+                "name the file that begins with -----BEGIN PRIVATE KEY-----",
+            )
+        ]
+    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    if private.public_key().public_bytes(*form) != leaf.public_key().public_bytes(*form):
+        return [
+            _problem("key", "does not belong to the certificate", "name the key that the certificate was made with")
+        ]
+    return []
+
+
+def certificate_files(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the certificates that one host takes from files: [{path, chain, key, names}], each once.
+
+    `values`: the host's variables, of which proxy_sites and certificate_requests are looked at; the latter
+    are usually made from the former, so `path` then leads to the site, where people write it.
+    """
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for variable, names in (("proxy_sites", "server_names"), ("certificate_requests", "names")):
+        entries = values.get(variable)
+        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+            nested = ["certificate"] if variable == "proxy_sites" else []
+            own = entry.get("certificate") if nested and isinstance(entry, Mapping) else entry
+            if not isinstance(own, Mapping) or own.get("source") != "files":
+                continue
+            chain, key = str(own.get("chain") or ""), str(own.get("key") or "")
+            wanted = [str(name) for name in entry.get(names) or ()]
+            about = {"path": [variable, index, *nested], "chain": chain, "key": key, "names": wanted}
+            found.setdefault((chain, key, *(name.lower() for name in wanted)), about)
+    return list(found.values())
+
+
+def unreadable_file(part: str, name: str) -> list[dict[str, str]]:
+    """Return the problem of a chain or key, given as the path `name`, that is not there or cannot be read."""
+    if not name:
+        return [_problem(part, "is required with source: files", "write the path of a file on the controller")]
+    return [_problem(part, f"names {name}, which is no file that can be read", "put it there, or correct the path")]
+
+
+def certificate_problems(
+    chain: str,
+    names: Sequence[str],
+    key: str = "",
+    now: str = "",
+    days: int = 30,
+) -> list[dict[str, str]]:
+    """Return what is wrong: [{part: chain|key, problem, remedy, level: error|warning}].
+
+    `chain`, `key`: PEM texts, server's certificate first; an empty `key` is not looked at. `names`: the
+    server names it must cover. `now`: ISO 8601 with offset, '' for this moment. `days`: warn when it expires
+    in fewer days.
+    """
+    try:
+        certificates = x509.load_pem_x509_certificates(chain.encode())
+    except ValueError:
+        return [
+            _problem(
+                "chain",
+                "has no certificate in PEM",
+                "name the file that begins with -----BEGIN CERTIFICATE-----",
+            )
+        ]
+    leaf = certificates[0]
+    moment = datetime.datetime.fromisoformat(now) if now else datetime.datetime.now(datetime.UTC)
+    covered = _dns_names(leaf)
+    problems = _validity(leaf, "the certificate", moment, days)
+    for number, issuer in enumerate(certificates[1:], 2):
+        problems += [one for one in _validity(issuer, f"certificate {number}", moment, days) if one["level"] == "error"]
+    if missing := [name for name in names if not any(_covers(pattern, name) for pattern in covered)]:
+        problems.append(
+            _problem(
+                "chain",
+                f"does not cover {', '.join(missing)}; it is for {', '.join(covered) or 'no name'}",
+                "use a certificate for all the server names, or change server_names",
+            )
+        )
+    return problems + _order(certificates) + (_key_problems(leaf, key) if key else [])
+
+
+class FilterModule:
+    """Offer the function above to the action plugin `estate_check`, and to tests."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        functions = (certificate_files, unreadable_file, certificate_problems)
+        return {function.__name__: function for function in functions}

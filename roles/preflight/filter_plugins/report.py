@@ -1,0 +1,62 @@
+"""The text that preflight ends with: every problem once, with its place and its remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def _hosts(names: Sequence[str]) -> str:
+    """Name at most three hosts, and count the others."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _block(number: int, problem: Mapping[str, Any]) -> str:
+    lines = [f"{number:>3}. {problem['text']}", f"     {problem['where']}"]
+    if problem["hosts"]:
+        lines[-1] += f" ({_hosts(problem['hosts'])})"
+    if problem["remedy"]:
+        lines.append(f"     -> {problem['remedy']}")
+    return "\n".join(lines)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _count(values: Sequence[Mapping[str, Any]], variable: str) -> int:
+    """Count the differently named entries of a list variable over all hosts."""
+    lists = [own.get(variable) or () for own in values]
+    return len({str(entry["name"]) for one in lists for entry in one if isinstance(entry, Mapping) and "name" in entry})
+
+
+def place_text(path: str, line: int, column: int, folder: str) -> str:
+    """Write a place as file:line:column, the file relative to `folder` when it is below it."""
+    below = Path(path).is_relative_to(folder)
+    text = str(Path(path).relative_to(folder)) if below else path
+    return ":".join([text, *(str(number) for number in (line, column) if number)])
+
+
+def problem_report(problems: Sequence[Mapping[str, Any]], values: Sequence[Mapping[str, Any]]) -> str:
+    """Return the report: numbered errors, then numbered warnings, or one line when there is neither.
+
+    `problems`: [{text, where, hosts: [names], remedy, level: error|warning}]; `values`: each host's
+    variables.
+    """
+    sites, upstreams = _count(values, "proxy_sites"), _count(values, "proxy_upstreams")
+    size = f"{_plural(len(values), 'host')}, {_plural(sites, 'site')}, {_plural(upstreams, 'upstream')}"
+    if not problems:
+        return f"estate of {size}: no problem found"
+    parts = []
+    for level in ("error", "warning"):
+        if found := [problem for problem in problems if problem["level"] == level]:
+            parts += [_plural(len(found), level), *(_block(*one) for one in enumerate(found, 1))]
+    return f"estate of {size}: " + "\n".join(parts)
+
+
+class FilterModule:
+    """Offer the function above to the action plugin `estate_check`, and to tests."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"place_text": place_text, "problem_report": problem_report}
