@@ -16,8 +16,8 @@ GRACE = 45
 
 
 def admits(sources: list[str], address: str) -> bool:
-    """Whether `address` (as sshd writes it, so perhaps `fe80::1%eth0`) is in one of the `sources`."""
-    seen: Any = ipaddress.ip_address(address.partition("%")[0])
+    """Whether `address` is in one of the `sources`."""
+    seen: Any = ipaddress.ip_address(address)
     seen = getattr(seen, "ipv4_mapped", None) or seen
     return any(seen in ipaddress.ip_network(source, strict=False) for source in sources)
 
@@ -25,7 +25,8 @@ def admits(sources: list[str], address: str) -> bool:
 def client(said: str) -> tuple[str, int] | None:
     """Read SSH_CONNECTION (client, port, server, port; ssh(1)): our address and the port we came to."""
     parts = said.split()
-    return (parts[0], int(parts[3])) if len(parts) == 4 else None
+    # A zone (`fe80::1%eth0`) is no part of what a rule, or the inventory, can name.
+    return (parts[0].partition("%")[0], int(parts[3])) if len(parts) == 4 else None
 
 
 def uncovered(address: str, sources: list[str]) -> str:
@@ -130,7 +131,7 @@ class ActionModule(ActionBase):
                 )
             return done
         raise AnsibleActionFail(
-            f"The host does not answer {GRACE} s after it should have restored its former rules: {reason}. "
-            "At its console, `journalctl -u 'gatehouse-firewall-restore-*'` tells what happened, and a reboot "
-            "brings the previous rules back: the new ones are not in /etc/nftables.conf."
+            f"The host does not answer {GRACE} s after its restore was due: {reason}. At its console, "
+            "`journalctl -u 'gatehouse-firewall-restore-*'` tells what happened, and a reboot brings the "
+            "previous rules back: the new ones are not in /etc/nftables.conf."
         )
