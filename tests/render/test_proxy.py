@@ -77,6 +77,15 @@ def test_a_site_serves_its_own_certificate_on_443(render: Render) -> None:
     assert http.arguments("ssl_protocols") == [("TLSv1.2", "TLSv1.3")]
 
 
+@pytest.mark.parametrize(("release", "listen", "directive"), [("12", ("ssl", "http2"), False), ("13", ("ssl",), True)])
+def test_http2_is_spelt_as_the_hosts_nginx_knows_it(
+    render: Render, release: str, listen: tuple[str, ...], directive: bool
+) -> None:
+    http = render(**estate(ansible_facts={"distribution_major_version": release}))
+    assert http.https_server("example.com").arguments("listen") == [("*:443", *listen), ("[::]:443", *listen)]
+    assert http.arguments("http2") == ([("on",)] if directive else [])
+
+
 def test_unknown_names_are_refused_before_any_site_is_asked(render: Render) -> None:
     servers = [
         server for server in render(**estate()).all("server") if any("default_server" in a for a in server.arguments("listen"))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import json
 import os
@@ -155,6 +156,15 @@ def _overlaps(wanted: dict[str, Network], used: str, what: str) -> list[str]:
     ]
 
 
+def mac_address(address: str) -> str:
+    """Return the same locally administered MAC for an address each time.
+
+    A container that comes back with another one is out of reach until its neighbours' ARP entries expire.
+    """
+    digest = hashlib.sha256(address.encode()).digest()
+    return ":".join(f"{octet:02x}" for octet in (0x0A, *digest[:5]))
+
+
 def plan_containers(lab: str, hosts: Sequence[dict[str, str]], release: str, image_tag: str,
                     common: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a container for each host, in the words of containers.podman.podman_containers."""
@@ -169,7 +179,9 @@ def plan_containers(lab: str, hosts: Sequence[dict[str, str]], release: str, ima
                 "name": f"{lab}-{host['name']}",
                 "hostname": host["name"],
                 "image": f"localhost/gatehouse-lab-{host['release'] or release}:{image_tag}",
-                "network": [f"{network}:ip={address}" for network, address in addresses if address],
+                "network": [
+                    f"{network}:ip={address},mac={mac_address(address)}" for network, address in addresses if address
+                ],
                 "state": "started",
                 "systemd": "always",
                 "cap_add": ["NET_ADMIN", "NET_RAW", "SYS_ADMIN"],

@@ -1,0 +1,56 @@
+"""Who can reach what. Each closed door is also tried by somebody for whom it is open: nothing here is closed for
+want of a listener.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from conftest import Ask, Estate
+
+TRY = "timeout 3 bash -c '</dev/tcp/{address}/{port}'"
+APPS = {"storefront1": 5000, "dashboard1": 3000}
+OTHER = {"storefront1": "dashboard1", "dashboard1": "storefront1"}
+
+
+@pytest.mark.parametrize("app", sorted(APPS))
+def test_the_proxy_reaches_the_application(estate: Estate, app: str) -> None:
+    assert estate.host("proxy1").run(TRY.format(address=estate.address(app), port=APPS[app])).rc == 0
+
+
+@pytest.mark.parametrize("app", sorted(APPS))
+def test_another_application_reaches_neither_it_nor_its_ssh(estate: Estate, app: str) -> None:
+    other = estate.host(OTHER[app])
+    assert other.run("ip route get " + estate.address(app)).rc == 0
+    for port in (APPS[app], 22):
+        assert other.run(TRY.format(address=estate.address(app), port=port)).rc != 0, f"port {port} is open"
+
+
+@pytest.mark.parametrize("app", sorted(APPS))
+def test_the_client_reaches_neither_the_application_nor_its_ssh(estate: Estate, app: str) -> None:
+    for port in (APPS[app], 22):
+        assert estate.client.run(TRY.format(address=estate.address(app), port=port)).rc != 0, f"port {port} is open"
+
+
+def test_the_client_reaches_the_sites_and_not_the_proxys_ssh(estate: Estate) -> None:
+    for port in (80, 443):
+        assert estate.client.run(TRY.format(address=estate.entry, port=port)).rc == 0
+    assert estate.client.run(TRY.format(address=estate.entry, port=22)).rc != 0
+
+
+def test_an_application_does_not_reach_the_proxys_ssh(estate: Estate) -> None:
+    proxy = estate.address("proxy1")
+    assert estate.host("storefront1").run(TRY.format(address=proxy, port=443)).rc == 0
+    assert estate.host("storefront1").run(TRY.format(address=proxy, port=22)).rc != 0
+
+
+def test_an_application_listens_on_the_private_address_only(estate: Estate) -> None:
+    for app, port in APPS.items():
+        listening = estate.host(app).check_output(f"ss -Htln 'sport = :{port}'").split()
+        assert f"{estate.address(app)}:{port}" in listening
+        assert f"0.0.0.0:{port}" not in listening
+
+
+def test_the_private_side_is_reached_through_the_proxy_all_the_same(ask: Ask) -> None:
+    assert ask("https://storefront.lab.test/healthz").status == 200
+    assert ask("https://dashboard.lab.test/healthz").status == 200
