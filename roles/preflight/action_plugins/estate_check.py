@@ -32,6 +32,10 @@ _ADDRESSES = ("private_address", "ansible_host", "public_address", "private_netw
 # them.
 _ACTS = re.compile(r"(lookup|query|q)\(\s*['\"][a-z_.]*(password|pipe|lines|url|uri|dig)\b")
 _WAITS = "(known when its play runs)"
+# What upstream_members says: `host web1 has no address; ...` or `web1: member.weight must be ...`.
+_BLAME = re.compile(
+    r"(?:host (?P<host>\S+) has no address|(?P<owner>\S+): (?P<path>[a-z_.]+) (?P<problem>.+))", re.DOTALL
+)
 _MAGIC = (
     "ansible_play_hosts",
     "ansible_play_hosts_all",
@@ -82,6 +86,7 @@ class _Problems:
 
     def __init__(self) -> None:
         self.found: dict[tuple[str, str], dict[str, Any]] = {}
+        self.hosts: dict[str, _Host] = {}
 
     def add(self, host: str, text: str, found: Mapping[str, Any], place: Any, where: str = "") -> None:
         """Keep a problem: its whole `text`, remedy and level in `found`, its place, or where it is in words."""
@@ -153,8 +158,8 @@ class _Host:
         while cause.__cause__ is not None:
             cause = cause.__cause__
         message = str(getattr(cause, "message", cause))
-        if any(message.startswith(text) for text, _ in self.problems.found):
-            return  # A host without an address has been reported, once.
+        if self._blames_another(message):
+            return
         # A template may fail because of another that it uses: then that one is reported, once for all its
         # users.
         path = self._find(_place(getattr(cause, "obj", None))) or path
@@ -163,6 +168,23 @@ class _Host:
         secret = path[0] in self.secrets or bool(_SECRET.search(str(path[0])))
         for found in _pure("evaluation_problems", message, str(raw), known, secret):
             self._say(path, found)
+
+    def _blames_another(self, message: str) -> bool:
+        """Report what upstream_members says of a host's own variable there, where it is written."""
+        match = _BLAME.match(message)
+        host = self.problems.hosts.get(match["host"] or match["owner"]) if match else None
+        if not match or not host:
+            return False
+        if match["path"]:
+            problem, _, remedy = match["problem"].rpartition("; write ")
+            path = match["path"].split(".")
+            host.evaluate(path[0])
+            said = {
+                "problem": f"of host {host.name} {problem or remedy}",
+                "remedy": f"write {remedy}" if problem else "",
+            }
+            host.add({"path": path, **said})
+        return True  # A host without an address has been reported as such.
 
     def _find(self, place: Any) -> ValuePath:
         """Return the path of the raw value that was written at `place`, or ()."""
@@ -256,6 +278,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             host = _Host(name, hostvars.raw_get(name), secrets, self.problems)
             known = {**self.defaults, **magic, **host.raw}
             host.templar = self._templar.copy_with_new_env(available_variables=known)
+            self.problems.hosts[name] = host
             hosts.append(host)
         return hosts
 
@@ -332,6 +355,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Check how sites, upstreams and caches of one proxy fit together, and the certificates that are files."""
         if any(name in host.values for name in _PROXY):
             estate = {name: host.values.get(name) or [] for name in _PROXY if (name,) not in host.broken}
+            estate["hosts"] = list(self.problems.hosts)
             for found in _pure("proxy_problems", estate):
                 host.add(found)
         for wanted in _pure("certificate_files", host.values):

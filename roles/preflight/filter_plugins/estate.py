@@ -190,7 +190,7 @@ def proxy_problems(estate: Mapping[str, Any]) -> list[Problem]:
     `estate`: {proxy_upstreams, proxy_caches, proxy_sites} with their defaults applied; one that is left out
     could not be evaluated, and then nothing is said of the names in it.
     """
-    problems = _upstream_problems(estate.get("proxy_upstreams"))
+    problems = _upstream_problems(estate.get("proxy_upstreams"), estate.get("hosts", ()))
     owners: dict[str, tuple[int, str]] = {}
     for index, site in _entries(estate.get("proxy_sites")):
         path, title = ["proxy_sites", index], f"site {site.get('name')}"
@@ -212,7 +212,7 @@ def proxy_problems(estate: Mapping[str, Any]) -> list[Problem]:
     return problems
 
 
-def _upstream_problems(upstreams: Any) -> list[Problem]:
+def _upstream_problems(upstreams: Any, hosts: Sequence[str]) -> list[Problem]:
     """Return upstreams without a member, or without one that takes requests, and repeated members."""
     problems = []
     for index, upstream in _entries(upstreams):
@@ -241,7 +241,8 @@ def _upstream_problems(upstreams: Any) -> list[Problem]:
         for place, member in entries:
             key = (str(member.get("address")), str(member.get("port")))
             owner = owners.setdefault(key, member.get("name"))
-            if owner != member.get("name"):
+            # Two hosts with one address are a problem of their own, reported where the addresses are written.
+            if owner != member.get("name") and not {owner, member.get("name")} <= {*hosts}:
                 problems.append(
                     _problem(
                         [*path, place, "address"],
