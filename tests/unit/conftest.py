@@ -134,6 +134,11 @@ class Estate:
         except AnsibleActionFail as error:
             return True, str(error.result_contribution["msg"])
 
+    @staticmethod
+    def lines(report: str) -> list[str]:
+        """Return the lines of a report without its first, without numbers and indentation."""
+        return [line.strip() if line.startswith("     ") else line[5:] for line in report.splitlines()[1:]]
+
     def play(self, *arguments: str) -> tuple[int, str]:
         """Run preflight as people do; return the playbook's exit status and all it printed."""
         command = [
@@ -187,7 +192,7 @@ def estate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Estate:
     return made
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def filters() -> Callable[[str], Callable[..., Any]]:
     """Return a filter's function by its name, as templates find it."""
     return lambda name: filter_loader.get(name).j2_function
@@ -201,3 +206,17 @@ def render() -> Callable[..., Any]:
         return Templar(loader=DataLoader(), variables=variables).template(trust_as_template("{{ " + expression + " }}"))
 
     return evaluate
+
+
+@pytest.fixture
+def trusted() -> Callable[[Any], Any]:
+    """Mark the text in a value as templates of this project, which Ansible then evaluates."""
+
+    def mark(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: mark(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [mark(one) for one in value]
+        return trust_as_template(value) if isinstance(value, str) else value
+
+    return mark

@@ -1,0 +1,164 @@
+"""certificate_problems: what is said of certificates made here, good and bad in each way."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+Filters = Callable[[str], Callable[..., Any]]
+NOW = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
+DAY = datetime.timedelta(days=1)
+
+
+@dataclass
+class Certificate:
+    """A certificate with its key."""
+
+    own: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @property
+    def pem(self) -> str:
+        return self.own.public_bytes(serialization.Encoding.PEM).decode()
+
+    def key_pem(self, passphrase: bytes = b"") -> str:
+        encryption = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
+        form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
+        return self.key.private_bytes(*form, encryption).decode()
+
+
+def make(
+    name: str,
+    issuer: Certificate | None = None,
+    names: tuple[str, ...] = (),
+    start: datetime.datetime = NOW - DAY,
+    end: datetime.datetime = NOW + 100 * DAY,
+) -> Certificate:
+    """Make a certificate: a self-signed authority, or one that `issuer` signs."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    builder = x509.CertificateBuilder().subject_name(subject).public_key(key.public_key())
+    builder = builder.issuer_name(issuer.own.subject if issuer else subject).not_valid_before(start)
+    builder = builder.not_valid_after(end).serial_number(x509.random_serial_number())
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(one) for one in names]), False)
+    builder = builder.add_extension(x509.BasicConstraints(ca=not names, path_length=None), True)
+    return Certificate(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
+
+
+ROOT = make("root")
+MIDDLE = make("middle", ROOT)
+LEAF = make("shop.example.org", MIDDLE, ("shop.example.org", "*.example.net"))
+OTHER = make("other", MIDDLE, ("other.example.org",))
+NAMES = ["shop.example.org"]
+
+
+def problems(filters: Filters, chain: str, names: list[str], key: str = "", now: datetime.datetime = NOW) -> list[str]:
+    found = filters("certificate_problems")(chain, names, key, now.isoformat(), 30)
+    return [f"{one['level']}: {one['part']} {one['problem']} -> {one['remedy']}" for one in found]
+
+
+@pytest.mark.parametrize(
+    "names", [["shop.example.org"], ["SHOP.example.org"], ["a.example.net"], ["*.example.net"], []]
+)
+def test_a_good_chain_has_no_problem(filters: Filters, names: list[str]) -> None:
+    assert problems(filters, LEAF.pem + MIDDLE.pem, names, LEAF.key_pem()) == []
+    assert problems(filters, LEAF.pem + MIDDLE.pem + ROOT.pem, names, LEAF.key_pem()) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["example.net", "a.b.example.net", "example.org", "*.example.org", "*.shop.example.org", "shop.example.org.x"],
+)
+def test_a_name_that_is_not_covered(filters: Filters, name: str) -> None:
+    assert problems(filters, LEAF.pem + MIDDLE.pem, [*NAMES, name]) == [
+        f"error: chain does not cover {name}; it is for shop.example.org, *.example.net"
+        " -> use a certificate for all the server names, or change server_names"
+    ]
+
+
+def test_the_common_name_does_not_count(filters: Filters) -> None:
+    assert problems(filters, make("shop.example.org").pem, NAMES) == [
+        "error: chain does not cover shop.example.org; it is for no name"
+        " -> use a certificate for all the server names, or change server_names"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("now", "text"),
+    [
+        (
+            NOW + 101 * DAY,
+            "error: chain the certificate expired on 2026-09-09 -> put the renewed certificate there",
+        ),
+        (NOW + 80 * DAY, "warning: chain the certificate expires in 20 days, on 2026-09-09 -> renew it"),
+        (
+            NOW - 2 * DAY,
+            "error: chain the certificate is not valid before 2026-05-31"
+            " -> put one there that is valid now, or set the controller's clock",
+        ),
+    ],
+)
+def test_validity(filters: Filters, now: datetime.datetime, text: str) -> None:
+    assert problems(filters, LEAF.pem, NAMES, now=now) == [text]
+
+
+def test_an_issuer_that_expired(filters: Filters) -> None:
+    middle = make("middle", ROOT, end=NOW - DAY / 2)
+    leaf = make("leaf", middle, ("shop.example.org",))
+    assert problems(filters, leaf.pem + middle.pem, NAMES) == [
+        "error: chain certificate 2 expired on 2026-06-01 -> put the renewed certificate there"
+    ]
+
+
+ORDER = " -> write the server's certificate first, then each issuer below what it signed"
+
+
+def test_order(filters: Filters) -> None:
+    assert problems(filters, LEAF.pem + ROOT.pem + MIDDLE.pem, NAMES) == [
+        "error: chain is out of order: certificate 1 is not issued by certificate 2" + ORDER
+    ]
+    # An authority of the same name that did not sign it.
+    assert problems(filters, LEAF.pem + make("middle", ROOT).pem, NAMES) == [
+        "error: chain is out of order: certificate 1 is not issued by certificate 2" + ORDER
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        (
+            OTHER.key_pem(),
+            "error: key does not belong to the certificate -> name the key that the certificate was made with",
+        ),
+        (
+            LEAF.key_pem(b"hidden"),
+            "error: key is encrypted, and nginx cannot ask for its passphrase"
+            " -> store it without a passphrase and encrypt the file with ansible-vault",
+        ),
+        (
+            "nothing",
+            "error: key is no private key in PEM -> name the file that begins with -----BEGIN PRIVATE KEY-----",
+        ),
+        (
+            LEAF.pem,
+            "error: key is no private key in PEM -> name the file that begins with -----BEGIN PRIVATE KEY-----",
+        ),
+    ],
+)
+def test_key(filters: Filters, key: str, text: str) -> None:
+    assert problems(filters, LEAF.pem + MIDDLE.pem, NAMES, key) == [text]
+
+
+def test_what_is_no_certificate(filters: Filters) -> None:
+    for chain in ("nothing", LEAF.key_pem(), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"):
+        assert problems(filters, chain, NAMES) == [
+            "error: chain has no certificate in PEM -> name the file that begins with -----BEGIN CERTIFICATE-----"
+        ]

@@ -1,0 +1,202 @@
+"""The filters of filter_plugins/nginx.py: what may stand in a configuration, and the exact words for what may not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import crossplane
+import pytest
+from ansible.errors import AnsibleFilterError
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+Filters = Callable[[str], Callable[..., Any]]
+
+
+@pytest.mark.parametrize(
+    ("value", "result"),
+    [
+        ("plain", "plain"),
+        ("/a/b.conf", "/a/b.conf"),
+        ("", '""'),
+        ("a b", '"a b"'),
+        ('say "hi"', r'"say \"hi\""'),
+        ("it's", '"it\'s"'),
+        ("back\\slash", r'"back\\slash"'),
+        ("#no comment", '"#no comment"'),
+        ("größe", '"größe"'),
+        (True, "on"),
+        (False, "off"),
+        (42, "42"),
+    ],
+)
+def test_quote(filters: Filters, value: object, result: str) -> None:
+    assert filters("nginx_quote")(value) == result
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("a;b", '"a;b" has a ;, which ends or opens an nginx directive; write it without ;'),
+        ("a{b", '"a{b" has a {, which ends or opens an nginx directive; write it without {'),
+        ("}", '"}" has a }, which ends or opens an nginx directive; write it without }'),
+        ("$host", '"$host" has a $, which nginx reads as a variable; write it without $'),
+        ("a\nb", r'"a\nb" has the control character U+000A; write it on one line, without tabs'),
+        ("a\0", r'"a\u0000" has the control character U+0000; write it on one line, without tabs'),
+        (1.5, "1.5 cannot be one nginx argument; write text, an integer or a boolean"),
+        (None, "null cannot be one nginx argument; write text, an integer or a boolean"),
+        (["a"], '["a"] cannot be one nginx argument; write text, an integer or a boolean'),
+    ],
+)
+def test_quote_refuses(filters: Filters, value: object, message: str) -> None:
+    with pytest.raises(AnsibleFilterError) as error:
+        filters("nginx_quote")(value)
+    assert error.value.message == message
+
+
+def test_quote_lets_through_only_what_the_caller_says(filters: Filters) -> None:
+    quote = filters("nginx_quote")
+    assert quote("$host", variables=True) == '"$host"'
+    assert quote("default-src 'self'; img-src *", punctuation=True) == "\"default-src 'self'; img-src *\""
+    with pytest.raises(AnsibleFilterError, match="reads as a variable"):
+        quote("a;$host", punctuation=True)
+    with pytest.raises(AnsibleFilterError, match="ends or opens"):
+        quote("a;$host", variables=True)
+    with pytest.raises(AnsibleFilterError, match=r"U\+000D"):
+        quote("a\r", variables=True, punctuation=True)
+
+
+def any_line(refused: str) -> SearchStrategy[str]:
+    """Make lines of text, rich in what nginx gives a meaning, without the characters `refused`."""
+    special = "".join(one for one in " \"'\\;{}$#()[]~*=" if one not in refused)
+    plain = st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"), exclude_characters=refused)
+    return st.text(st.one_of(st.sampled_from(special), plain), max_size=20)
+
+
+def read_back(folder: Path, argument: str) -> list[Any]:
+    """Parse `before; check <argument>; after;` and return what crossplane sees."""
+    path = folder / "quoted.conf"
+    path.write_text(f"before;\ncheck {argument};\nafter;\n")
+    parsed = crossplane.parse(str(path), check_ctx=False, check_args=False)
+    assert parsed["status"] == "ok", parsed["errors"]
+    return [(one["directive"], one["args"]) for one in parsed["config"][0]["parsed"]]
+
+
+@given(value=any_line(refused=";{}$"))
+def test_a_quoted_value_is_one_argument(tmp_path_factory: Any, filters: Filters, value: str) -> None:
+    parsed = read_back(tmp_path_factory.getbasetemp(), filters("nginx_quote")(value))
+    # crossplane leaves an escaped backslash as it stands; nginx reads it as one.
+    arguments = [("before", []), ("check", [value.replace("\\", "\\\\")]), ("after", [])]
+    assert parsed == arguments
+
+
+@given(value=any_line(refused=""))
+def test_no_value_ends_its_directive(tmp_path_factory: Any, filters: Filters, value: str) -> None:
+    quoted = filters("nginx_quote")(value, variables=True, punctuation=True)
+    parsed = read_back(tmp_path_factory.getbasetemp(), quoted)
+    assert [(name, len(arguments)) for name, arguments in parsed] == [("before", 0), ("check", 1), ("after", 0)]
+
+
+@given(
+    before=any_line(refused=""),
+    meaning=st.sampled_from(";{}$\n\r\t\0\x7f\x85\u2028"),
+    after=any_line(refused=""),
+)
+def test_a_value_with_a_meaning_is_refused(filters: Filters, before: str, meaning: str, after: str) -> None:
+    with pytest.raises(AnsibleFilterError):
+        filters("nginx_quote")(before + meaning + after)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "result"),
+    [
+        ("nginx_size", "8m", "8m"),
+        ("nginx_size", "8M", "8m"),
+        ("nginx_size", "1g", "1024m"),
+        ("nginx_size", 4096, "4096"),
+        ("nginx_size", "0", "0"),
+        ("nginx_duration", "10m", "10m"),
+        ("nginx_duration", "1h 30m", "1h30m"),
+        ("nginx_duration", "1M", "1M"),
+        ("nginx_duration", "1m 5", "1m5s"),
+        ("nginx_duration", 90, "90s"),
+        ("nginx_duration", "500ms", "500ms"),
+        ("nginx_duration", "1s500ms", "1s500ms"),
+        ("nginx_name", "shop-2.eu_west", "shop-2.eu_west"),
+        ("nginx_path", "/", "/"),
+        ("nginx_path", "/api/v1.0/~me", "/api/v1.0/~me"),
+        ("server_name", "Shop.Example.org", "shop.example.org"),
+        ("server_name", "*.example.org", "*.example.org"),
+        ("server_name", "xn--bcher-kva.example", "xn--bcher-kva.example"),
+    ],
+)
+def test_accepted(filters: Filters, name: str, value: object, result: str) -> None:
+    assert filters(name)(value) == result
+
+
+SIZE = " is no size; write bytes, or a whole number followed by k, m or g, such as 8m"
+DURATION = (
+    " is no duration; write whole numbers with ms, s, m, h, d, w, M or y, the largest unit first, such as 10m or 1h30m"
+)
+NAME = " is no name; write at most 63 letters, digits, _ . or -, beginning with a letter or digit"
+SERVER = (
+    " is no server name; write a DNS name such as shop.example.org or *.example.org"
+    " (other scripts as punycode, xn--...)"
+)
+PATH = " is no path of a location; write it from / on, in letters, digits and ._~!&()*+,=:@-, such as /api/"
+NEVER = " never matches, because nginx resolves //, . and .. first; write the resolved path"
+
+
+REFUSED: list[tuple[str, str, list[Any]]] = [
+    ("nginx_size", SIZE, ["", "8 m", "8mb", "-1", "1.5m", "08m", "8m;", "8m\n", True, None, []]),
+    ("nginx_duration", DURATION, ["", "m", "1m1h", "1m 1m", "10 m", "1h  ", "1.5h", "30 5", "99y", "1m\n"]),
+    ("nginx_duration", DURATION, [-5, True, None]),
+    ("nginx_name", NAME, ["", "-a", "a b", "a/b", "../x", "a;", "a" * 64, "ä", "a\n", 5, None]),
+    ("nginx_path", PATH, ["", "api", "/a b", "/a;b", "/$x", "/%20", "/a{", "/é", "/a\n", None]),
+    ("nginx_path", NEVER, ["//", "/a//b", "/../x", "/a/./b", "/a/.."]),
+    ("server_name", SERVER, ["", "*.", "*", "a..b", "-a.b", "a b", "www.*", "~^x$", "_", "a." * 130, "bücher.de"]),
+    ("server_name", SERVER, [5, "a.b\n", "a.b."]),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "value"), [(name, text, value) for name, text, values in REFUSED for value in values]
+)
+def test_refused(filters: Filters, name: str, message: str, value: Any) -> None:
+    with pytest.raises(AnsibleFilterError) as error:
+        filters(name)(value)
+    assert error.value.message.endswith(message)
+
+
+def test_an_error_shows_the_value_as_it_was_written(filters: Filters) -> None:
+    with pytest.raises(AnsibleFilterError) as error:
+        filters("nginx_size")("8 megs")
+    assert error.value.message == '"8 megs"' + SIZE
+    with pytest.raises(AnsibleFilterError) as error:
+        filters("nginx_size")("8" * 100)
+    assert error.value.message == '"' + "8" * 76 + "..." + SIZE
+
+
+@pytest.mark.parametrize(
+    ("expression", "result"),
+    [
+        ("'a b' | nginx_quote", '"a b"'),
+        ("values.size | nginx_size", "1024m"),
+        ("values.sizes | map('nginx_size') | list", ["8m", "4096"]),
+        ("values.made | nginx_quote", '"text made by a template"'),
+        ("values.life | nginx_duration", "1h30m"),
+        ("values.flag | nginx_quote", "on"),
+    ],
+)
+def test_through_templar(render: Callable[..., Any], expression: str, result: object) -> None:
+    values = {
+        "size": "1g",
+        "sizes": ["8m", 4096],
+        "made": "text made by a template",
+        "life": "1h 30m",
+        "flag": True,
+    }
+    assert render(expression, values=values) == result

@@ -1,0 +1,166 @@
+"""Preflight on small inventories: what it must not say, certificates from files, its speed, and as people run it."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+PROXY = "group_vars/proxies/proxy.yml"
+APP = "group_vars/apps/app.yml"
+HOSTS = "hosts.yml"
+
+
+def test_nothing_is_found_in_a_sound_estate(estate: Any) -> None:
+    assert estate.check() == (False, "estate of 4 hosts, 1 site, 1 upstream: no problem found")
+
+
+def test_a_value_from_another_variable_is_reported_where_it_is_written(estate: Any) -> None:
+    estate.edit(PROXY, "proxy_sites:\n", "proxy_sites: '{{ shops }}'\nshops:\n")
+    assert estate.check()[0] is False
+    estate.edit(PROXY, "cache: pages", "cache: page")
+    assert estate.lines(estate.check()[1])[1] == "inventory/group_vars/proxies/proxy.yml:17:16 (proxy1, proxy2)"
+
+
+def test_one_undefined_name_used_twice_is_one_problem(estate: Any) -> None:
+    estate.edit(
+        APP, "app_name: storefront", "app_name: '{{ title }}'\ntitle: '{{ titel }}'\napp_note: 'The {{ title }}'"
+    )
+    assert estate.lines(estate.check()[1]) == [
+        "title uses titel, which is not defined",
+        "inventory/group_vars/apps/app.yml:2:8 (web1, web2)",
+        "-> write title",
+    ]
+
+
+def test_what_only_facts_tell_is_no_problem(estate: Any) -> None:
+    estate.edit(APP, "app_name: storefront", "app_name: \"{{ ansible_facts['hostname'] }}\"")
+    assert estate.check()[0] is False
+
+
+def test_a_lookup_that_does_something_waits_for_its_play(estate: Any) -> None:
+    made = estate.root / "made"
+    lookup = "{{ lookup('ansible.builtin.password', '%s') }}" % made  # noqa: UP031 - braces are Jinja's here
+    users = f"app_passphrase: \"{lookup}\"\napp_note: '{{{{ app_passphrase }}}}'\n"
+    estate.edit(APP, "app_name: storefront\n", "app_name: storefront\n" + users)
+    assert estate.check()[0] is False
+    assert not made.exists()
+
+
+@pytest.mark.parametrize("value", ["[hunter2]", "'{{ [\"hunter2\"] }}'", "\"{{ 'hunter2' | fail_here }}\"", "5551234"])
+def test_a_secret_is_never_shown(estate: Any, value: str) -> None:
+    estate.edit(APP, "app_secrets: {token: hidden}", f"app_passphrase: {value}\napp_secrets: {{token: hidden}}")
+    failed, report = estate.check()
+    assert failed
+    assert "app_passphrase" in report
+    assert not any(secret in report for secret in ("hunter2", "hidden", "5551234"))
+
+
+def test_warnings_do_not_fail(estate: Any) -> None:
+    estate.edit(HOSTS, "all:\n", "all:\n  vars: {private_network: 10.0.0.0/28}\n")
+    estate.edit(HOSTS, "10.0.0.12", "10.0.0.16")
+    failed, report = estate.check()
+    assert not failed
+    assert report.splitlines() == [
+        "estate of 4 hosts, 1 site, 1 upstream: 1 warning",
+        "  1. ansible_host 10.0.0.16 of host web2 is outside 10.0.0.0/28",
+        "     inventory/hosts.yml:13:34 (web2)",
+        "     -> write an address in 10.0.0.0/28",
+    ]
+
+
+def test_a_role_demands_nothing_where_it_does_not_run(estate: Any) -> None:
+    estate.edit(APP, "app_name: storefront\n", "")
+    (estate.root / "site.yml").write_text("- hosts: proxies\n  roles: [proxy]\n")
+    assert estate.check()[0] is False
+    (estate.root / "site.yml").write_text("- hosts: apps\n  roles: [{role: app, app_name: given}]\n")
+    assert estate.check()[0] is False
+    (estate.root / "site.yml").write_text("- import_playbook: apps.yml\n")
+    (estate.root / "apps.yml").write_text("- hosts: web2\n  roles: [app]\n")
+    assert estate.lines(estate.check()[1])[:2] == [
+        "app_name is missing, and the role app requires it",
+        "inventory (web2)",
+    ]
+
+
+def test_a_playbook_that_does_not_exist(estate: Any) -> None:
+    (estate.root / "site.yml").write_text("- import_playbook: none.yml\n")
+    assert estate.lines(estate.check()[1]) == [
+        "the playbook none.yml does not exist",
+        "preflight_playbooks, or an import_playbook",
+        "-> write the path of a playbook there is",
+    ]
+
+
+def write_certificate(folder: Path, days: int, name: str) -> None:
+    """Write shop.pem and shop.key: a certificate for `name` that expires in `days` days."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - datetime.timedelta(days=90))
+    builder = builder.not_valid_after(now + datetime.timedelta(days=days, minutes=5))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), False)
+    certificate = builder.sign(key, hashes.SHA256())
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "shop.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "shop.key").write_bytes(key.private_bytes(*form))
+
+
+@pytest.mark.parametrize(
+    ("days", "name", "failed", "problems"),
+    [
+        (90, "shop.example.org", False, []),
+        (90, "*.example.org", False, []),
+        (20, "shop.example.org", False, ["chain the certificate expires in 20 days, on"]),
+        (-1, "shop.example.org", True, ["chain the certificate expired on"]),
+        (90, "desk.example.org", True, ["chain does not cover shop.example.org; it is for desk.example.org"]),
+    ],
+)
+def test_certificates_from_files(estate: Any, days: int, name: str, failed: bool, problems: list[str]) -> None:
+    write_certificate(estate.root, days, name)
+    own = f"certificate: {{source: files, chain: {estate.root}/shop.pem, key: {estate.root}/shop.key}}"
+    estate.edit(PROXY, "    locations:\n", f"    {own}\n    locations:\n")
+    # The role certificate is wired from the sites: one wrong file is still one problem.
+    estate.edit(
+        PROXY, "proxy_caches:\n", "certificate_requests: '{{ proxy_sites | site_certificates }}'\nproxy_caches:\n"
+    )
+    result, report = estate.check()
+    assert result == failed
+    found = [line for line in estate.lines(report) if line.startswith(("proxy_sites", "certificate"))]
+    assert len(found) == len(problems)
+    for line, text in zip(found, problems, strict=True):
+        assert line.startswith(f"proxy_sites[0].certificate.{text}")
+
+
+def test_twenty_hosts_take_less_than_a_second(estate: Any) -> None:
+    more = "".join(f"            web{n}: {{private_address: 10.0.1.{n}}}\n" for n in range(3, 19))
+    estate.edit(HOSTS, "            web1:", more + "            web1:")
+    start = time.monotonic()
+    failed, report = estate.check()
+    assert time.monotonic() - start < 1
+    assert (failed, report) == (False, "estate of 20 hosts, 1 site, 1 upstream: no problem found")
+
+
+def test_as_people_run_it(estate: Any) -> None:
+    estate.edit(HOSTS, "web1: {private_address: 10.0.0.11}", "web1:")
+    estate.edit(APP, "app_name: storefront\n", "")
+    status, output = estate.play("--limit", "proxies", "--check")
+    assert status == 2, output
+    assert output.count("host web1 has no address") == 1
+    assert output.count("inventory/hosts.yml:11:13") == 1
+    assert output.count("app_name is missing, and the role app requires it") == 1
+    assert "Traceback" not in output
+    assert "estate of 4 hosts, 1 site, 1 upstream: 2 errors" in output
+
+
+def test_as_people_run_it_when_all_is_well(estate: Any) -> None:
+    status, output = estate.play("--limit", "proxies")
+    assert status == 0, output
+    assert "msg: 'estate of 4 hosts, 1 site, 1 upstream: no problem found'" in output
+    assert "changed=0" in output
