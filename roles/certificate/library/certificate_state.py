@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -157,13 +158,9 @@ def request_problems(requests: list[dict[str, Any]], days: int, renew_days: int)
         where = f"certificate_requests[{position}]"
         name = request["name"]
         if not FOLDER.fullmatch(name):
-            problems.append(
-                f"{where}.name: {name!r} must be lower-case letters, digits, '.', '_' or '-', at most 63"
-            )
+            problems.append(f"{where}.name: {name!r} must be lower-case letters, digits, '.', '_' or '-', at most 63")
         if name in seen:
-            problems.append(
-                f"{where}.name: {name!r} is also certificate_requests[{seen[name]}]; give each its own"
-            )
+            problems.append(f"{where}.name: {name!r} is also certificate_requests[{seen[name]}]; give each its own")
         seen.setdefault(name, position)
         if not request["names"]:
             problems.append(f"{where}.names is empty; write at least one DNS name")
@@ -186,11 +183,10 @@ def request_problems(requests: list[dict[str, Any]], days: int, renew_days: int)
     return problems
 
 
-def read(path: str) -> bytes | None:
-    """The bytes of a file, None when there is no such file."""
+def read(path: Path) -> bytes | None:
+    """Return the bytes of a file, None when there is no such file."""
     try:
-        with open(path, "rb") as handle:
-            return handle.read()
+        return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -203,7 +199,7 @@ def end_of(certificate: x509.Certificate) -> datetime:
 
 
 def alternative_names(certificate: x509.Certificate) -> tuple[list[str], list[str]]:
-    """The (DNS names, IP addresses) of a certificate, sorted (RFC 5280, 4.2.1.6)."""
+    """Return the (DNS names, IP addresses) of a certificate, sorted (RFC 5280, 4.2.1.6)."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -213,7 +209,7 @@ def alternative_names(certificate: x509.Certificate) -> tuple[list[str], list[st
 
 
 def issued_by(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
-    """Whether `ca` signed `certificate`. (Debian 12's cryptography has no verify_directly_issued_by.)"""
+    """Whether `ca` signed `certificate`; Debian 12's cryptography has no verify_directly_issued_by."""
     if certificate.issuer != ca.subject or certificate.signature_hash_algorithm is None:
         return False
     key, signature, body = ca.public_key(), certificate.signature, certificate.tbs_certificate_bytes
@@ -244,8 +240,8 @@ def outside(requests: list[dict[str, Any]], ca: x509.Certificate) -> list[str]:
         bad = [n for n in names if domains and not any(f".{n}".endswith(f".{d}") for d in domains)]
         bad += [str(a) for a in addresses if networks and not any(a in network for network in networks)]
         problems += [
-            f"certificate_requests[{position}]: the internal CA may not sign for {name!r}, only for {permitted};"
-            " use another name, or begin a CA that permits it"
+            f"certificate_requests[{position}]: the internal CA may not sign for {name!r}, only for "
+            f"{permitted}; use another name, or begin a CA that permits it"
             for name in (bad if request["source"] == "internal_ca" else [])
         ]
     return problems
@@ -307,29 +303,29 @@ def why_copy(name: str, chain: bytes, key: bytes, params: dict[str, Any]) -> str
     return ""
 
 
-def modes_of(path: str, names: list[str]) -> list[dict[str, str]]:
-    """What stands with another mode, or belongs to another user than the one this runs as (root)."""
+def modes_of(path: Path, names: list[str]) -> list[dict[str, str]]:
+    """Find what has another mode, or belongs to another user than the one this runs as (root)."""
     wanted = [(path, "0755")]
     for name in names:
-        folder = os.path.join(path, name)
-        wanted += [(folder, "0755"), *((os.path.join(folder, file), mode) for file, mode in FILES)]
+        folder = path / name
+        wanted += [(folder, "0755"), *((folder / file, mode) for file, mode in FILES)]
     wrong = []
     for file, mode in wanted:
         try:
-            status = os.stat(file)
+            status = file.stat()
         except (FileNotFoundError, NotADirectoryError):
             continue
         found = f"{stat.S_IMODE(status.st_mode):04o}"
         if (found, status.st_uid, status.st_gid) != (mode, os.geteuid(), os.getegid()):
-            wrong.append({"path": file, "mode": mode, "found": f"{status.st_uid}:{status.st_gid} {found}"})
+            wrong.append({"path": str(file), "mode": mode, "found": f"{status.st_uid}:{status.st_gid} {found}"})
     return wrong
 
 
 def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """The whole answer (see RETURN) for the module's parameters at the time `now`."""
-    path, requests = params["path"], params["requests"]
+    """Make the whole answer (see RETURN) for the module's parameters at the time `now`."""
+    path, requests = Path(params["path"]), params["requests"]
     names = [request["name"] for request in requests]
-    there = sorted(os.listdir(path)) if os.path.isdir(path) else []
+    there = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
     result: dict[str, Any] = {
         "cryptography": HAS_CRYPTOGRAPHY,
         "to_issue": [],
@@ -339,7 +335,7 @@ def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
     ca = x509.load_pem_x509_certificate(params["ca"].encode()) if HAS_CRYPTOGRAPHY and params["ca"] else None
     for request in requests:
         name, files = request["name"], request["source"] == "files"
-        chain, key = (read(os.path.join(path, name, file)) for file, _ in FILES)
+        chain, key = (read(path / name / file) for file, _ in FILES)
         reason, certificate = "", None
         if chain is None or key is None:
             reason = "there is none" if chain is None else "its key is missing"
@@ -356,11 +352,7 @@ def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
             if not files:
                 reason = reason or why_issue(request, found, certificate, ca, params["renew_days"])
         if reason:
-            verb, new = (
-                ("to_copy", "copy it")
-                if files
-                else ("to_issue", f"issue it for {', '.join(request['names'])}")
-            )
+            verb, new = ("to_copy", "copy it") if files else ("to_issue", f"issue it for {', '.join(request['names'])}")
             result[verb].append({"name": name, "reason": f"{name}: {reason}; {new}"})
     orphans = [name for name in there if name not in names]
     return {**result, "modes": modes_of(path, names), "orphans": orphans}

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import stat
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
@@ -105,23 +105,22 @@ WARN_DAYS = 365
 ANEW = "begin a new CA: move {path} away and run again, then every certificate is issued anew"
 
 
-def wrong_modes(path: str) -> list[dict[str, str]]:
+def wrong_modes(path: Path) -> list[dict[str, str]]:
     """Files of the CA in folder `path` whose mode is not the wanted one; what is not there is skipped."""
     wrong = []
     for name, mode in MODES.items():
-        file = os.path.join(path, name) if name else path
-        if os.path.exists(file):
-            found = f"{stat.S_IMODE(os.stat(file).st_mode):04o}"
+        file = path / name
+        if file.exists():
+            found = f"{stat.S_IMODE(file.stat().st_mode):04o}"
             if found != mode:
-                wrong.append({"path": file, "mode": mode, "found": found})
+                wrong.append({"path": str(file), "mode": mode, "found": found})
     return wrong
 
 
-def read(path: str) -> bytes | None:
-    """The bytes of a file, None when there is no such file."""
+def read(path: Path) -> bytes | None:
+    """Return the bytes of a file, None when there is no such file."""
     try:
-        with open(path, "rb") as handle:
-            return handle.read()
+        return path.read_bytes()
     except FileNotFoundError:
         return None
 
@@ -134,12 +133,9 @@ def end_of(certificate: x509.Certificate) -> datetime:
 
 
 def permitted_by(certificate: x509.Certificate) -> tuple[list[str], list[str]]:
-    """The (domains, networks) that the name constraints of a CA permit, each sorted (RFC 5280, 4.2.1.10)."""
+    """Return the (domains, networks) that the name constraints of a CA permit, each sorted (RFC 5280, 4.2.1.10)."""
     try:
-        trees = (
-            certificate.extensions.get_extension_for_class(x509.NameConstraints).value.permitted_subtrees
-            or []
-        )
+        trees = certificate.extensions.get_extension_for_class(x509.NameConstraints).value.permitted_subtrees or []
     except x509.ExtensionNotFound:
         trees = []
     domains = sorted(tree.value for tree in trees if isinstance(tree, x509.DNSName))
@@ -215,9 +211,9 @@ def key_problem(certificate: x509.Certificate | None, key_pem: bytes, params: di
 
 
 def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """What stands in the folder: `present`, `days_left`, `modes` and `problems` (see RETURN)."""
-    path = params["path"]
-    pem, key_pem = (read(os.path.join(path, name)) for name in ("ca.pem", "ca.key"))
+    """Tell what stands in the folder: `present`, `days_left`, `modes` and `problems` (see RETURN)."""
+    path = Path(params["path"])
+    pem, key_pem = (read(path / name) for name in ("ca.pem", "ca.key"))
     result = {"present": pem is not None, "days_left": 0, "modes": wrong_modes(path)}
     problems = network_problems(params["permitted_ip"])
     if not params["passphrase"]:
@@ -228,8 +224,7 @@ def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
             certificate = x509.load_pem_x509_certificate(pem)
         except ValueError:
             problems.append(
-                f"{path}/ca.pem is not a PEM certificate: put it back from a backup, or "
-                f"{ANEW.format(path=path)}"
+                f"{path}/ca.pem is not a PEM certificate: put it back from a backup, or {ANEW.format(path=path)}"
             )
     if pem is not None and key_pem is None:
         problems.append(
@@ -242,9 +237,7 @@ def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
         problems += differences(certificate, params)
         result["days_left"] = (end_of(certificate) - now).days
         if end_of(certificate) <= now:
-            problems.append(
-                f"{path}/ca.pem ended on {end_of(certificate):%Y-%m-%d}: {ANEW.format(path=path)}"
-            )
+            problems.append(f"{path}/ca.pem ended on {end_of(certificate):%Y-%m-%d}: {ANEW.format(path=path)}")
     return {**result, "problems": problems}
 
 
@@ -270,9 +263,7 @@ def main() -> None:
             msg=f"{error.filename}: {error.strerror}; internal_ca_dir must be readable for who runs the play"
         )
     if result["problems"]:
-        module.fail_json(
-            msg="The internal CA cannot be used:\n- " + "\n- ".join(result["problems"]), **result
-        )
+        module.fail_json(msg="The internal CA cannot be used:\n- " + "\n- ".join(result["problems"]), **result)
     if result["present"] and result["days_left"] < WARN_DAYS:
         module.warn(f"{module.params['path']}/ca.pem ends in {result['days_left']} days: plan a new CA")
     module.exit_json(changed=False, **result)
