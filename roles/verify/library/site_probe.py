@@ -1,0 +1,539 @@
+#!/usr/bin/python
+"""Ask proxies for their sites as the public does, and collect everything that is wrong."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import ssl
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+---
+module: site_probe
+short_description: Ask proxies for their sites as the public does
+description:
+  - For each proxy and site, asks the proxy's address by HTTPS with each server name and checks the
+    certificate (chain, name, days left), the status of each location, that TLS below 1.2 is refused, that
+    http redirects, and that every member which is up answers. Requests with C(Gatehouse-Trace) are answered
+    with C(Gatehouse-Member), the address and port of the member.
+  - Needs Python's standard library only. Changes nothing. Bounded by O(budget) and O(attempts).
+  - In check mode problems do not fail, and it is skipped where no proxy answers.
+options:
+  proxies:
+    {description: "The proxies, each with name and address.", type: list, elements: dict, required: true}
+  sites:
+    {description: "The sites, each with name, server_names and locations (path, upstream).",
+     type: list, elements: dict, required: true}
+  upstreams:
+    {description: "The upstreams, each with name, method and members (name, address, port, weight, state).",
+     type: list, elements: dict, required: true}
+  ca_pem: {description: "The CAs to trust; empty for the system's store.", type: str, default: ""}
+  ca_name: {description: What messages call them., type: str, default: the system's store}
+  min_days: {description: Fewer days left on a certificate are a problem., type: int, default: 7}
+  attempts: {description: "Requests for each member of an upstream, at most.", type: int, default: 10}
+  timeout: {description: Seconds for one answer., type: int, default: 5}
+  budget: {description: Seconds for everything., type: int, default: 120}
+  https_port: {description: Where the proxies speak HTTPS., type: int, default: 443}
+  http_port: {description: Where they redirect., type: int, default: 80}
+author: Gatehouse
+"""
+
+EXAMPLES = r"""
+- name: Ask the proxy for the storefront
+  site_probe:
+    proxies: [{name: proxy1, address: 203.0.113.10}]
+    sites:
+      - name: storefront
+        server_names: [shop.example.com]
+        locations: [{path: /, upstream: storefront}]
+    upstreams:
+      - name: storefront
+        members: [{name: web1, address: 10.0.0.11, port: 5000, state: up}]
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+table:
+  description: A line for each site and proxy, under a heading.
+  type: list
+  elements: str
+  returned: success
+results:
+  description: The same as C(site), C(proxy), C(tls), C(issuer), C(days_left) and C(members).
+  type: list
+  elements: dict
+  returned: success
+problems:
+  description: Each problem, with what to look at. Filled only in check mode, for they fail otherwise.
+  type: list
+  elements: str
+  returned: success
+"""
+
+WORKERS = 4
+NO_ANSWER = (OSError, http.client.HTTPException)
+MOST_REQUESTS = 500
+BODY_LIMIT = 65536
+BROKEN = 500  # a status from here on is the server's own failure (RFC 9110, 15.6)
+SILENT_LIMIT = 3
+WILDCARD_LABEL = "gatehouse-probe"
+# X509_V_ERR_* of OpenSSL's x509_vfy.h.
+EXPIRED, WRONG_NAME, UNKNOWN_ISSUER = 10, 62, (2, 18, 19, 20, 21)
+HEADINGS = ("site", "proxy", "tls", "issuer", "days left", "members that answered")
+
+
+class OutOfTimeError(Exception):
+    """The budget for everything is used up."""
+
+
+class NobodyThereError(Exception):
+    """The proxy takes no connection, so nothing more can be asked of it."""
+
+
+@dataclass
+class Limits:
+    """What bounds the probe: `timeout` in seconds, `deadline` on the monotonic clock."""
+
+    timeout: float
+    deadline: float
+    attempts: int
+    min_days: int
+
+    def patience(self) -> float:
+        """Seconds that the next answer may take."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise OutOfTimeError
+        return min(self.timeout, left)
+
+
+@dataclass
+class Door:
+    """One site on one proxy: where to ask, what to trust, and what was found there."""
+
+    proxy: str
+    address: str
+    ports: tuple[int, int]  # https, http
+    site: dict[str, Any]
+    trust: ssl.SSLContext
+    ca_name: str
+    limits: Limits
+    problems: list[str] = field(default_factory=list)
+    row: dict[str, Any] = field(default_factory=dict)
+
+    def complain(self, text: str) -> None:
+        """Add a problem of this site on this proxy."""
+        self.problems.append(f"{self.site['name']} on {self.proxy}: {text}")
+
+
+class Client:
+    """Asks one door for one server name, over one connection for as long as the proxy keeps it open."""
+
+    def __init__(self, door: Door, name: str, context: ssl.SSLContext | None) -> None:
+        self.door, self.name, self.context = door, name, context
+        self.connection: http.client.HTTPConnection | None = None
+        self.tls = ""
+        self.certificate: dict[str, Any] = {}
+
+    def open(self) -> http.client.HTTPConnection:
+        """Connect to the proxy's address, with the name as SNI; the certificate is checked by the context."""
+        door = self.door
+        port = door.ports[0 if self.context else 1]
+        plain = socket.create_connection((door.address, port), door.limits.patience())
+        connection = http.client.HTTPConnection(self.name)
+        connection.sock = plain
+        if self.context:
+            try:
+                secure = self.context.wrap_socket(plain, server_hostname=self.name)
+            except BaseException:
+                plain.close()
+                raise
+            self.tls, self.certificate = secure.version() or "", dict(secure.getpeercert() or {})
+            connection.sock = secure
+        return connection
+
+    def ask(self, path: str, **headers: str) -> http.client.HTTPResponse:
+        """GET a path. A kept connection that the proxy has closed meanwhile is opened again once."""
+        kept, self.connection = self.connection, None
+        try:
+            connection = kept or self.open()
+            connection.sock.settimeout(self.door.limits.patience())
+            fields = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request("GET", path, headers={"Host": self.name, "User-Agent": "Gatehouse-verify", **fields})
+            response = connection.getresponse()
+        except (ConnectionError, ssl.SSLEOFError, http.client.BadStatusLine):
+            if kept is None:
+                raise
+            kept.close()
+            return self.ask(path, **headers)
+        with suppress(*NO_ANSWER):  # the status is known, and a stream need not end
+            response.read(BODY_LIMIT)
+        if response.isclosed() and not response.will_close:
+            self.connection = connection
+        else:
+            connection.close()
+        return response
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self.connection:
+            self.connection.close()
+
+
+def concrete(server_name: str) -> str:
+    """Return a name that a client can ask for, '' where there is none (a catch-all, an expression).
+
+    https://nginx.org/en/docs/http/server_names.html
+    """
+    if server_name.startswith("*."):
+        return f"{WILDCARD_LABEL}{server_name[1:]}"
+    name = server_name.removeprefix(".")
+    return name if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", name) else ""
+
+
+def why_untrusted(error: ssl.SSLCertVerificationError, name: str, ca_name: str) -> str:
+    """Say what is wrong with a certificate, and what to do."""
+    if error.verify_code == WRONG_NAME:
+        return f"https://{name} shows a certificate for another name; add {name} to the names of its certificate"
+    if error.verify_code == EXPIRED:
+        return f"https://{name} shows a certificate that has expired; run site.yml, or replace its file"
+    if error.verify_code in UNKNOWN_ISSUER:
+        return (
+            f"https://{name} shows a certificate that no CA in {ca_name} signed ({error.verify_message}); "
+            "look at verify_ca_file, and at the chain of the certificate"
+        )
+    return f"https://{name} shows a certificate that is refused: {error.verify_message}"
+
+
+def short(error: Exception) -> str:
+    """Put an error in a few words."""
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    return getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def untrusting() -> ssl.SSLContext:
+    """Make a context that takes any certificate, to go on asking after a bad one was reported."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def enter(door: Door, name: str) -> Client | None:
+    """Shake hands for a name and look at the certificate; None when the proxy will not."""
+    client = Client(door, name, door.trust)
+    try:
+        client.connection = client.open()
+    except ssl.SSLCertVerificationError as error:
+        door.complain(why_untrusted(error, name, door.ca_name))
+        client.context = untrusting()
+        return client
+    except ssl.SSLError as error:
+        door.complain(f"https://{name} refuses TLS ({short(error)}); look at nginx's error log on {door.proxy}")
+        return None
+    except OSError as error:
+        door.complain(
+            f"https://{name} does not answer at {door.address}:{door.ports[0]} ({short(error)}); look at "
+            f"`systemctl status nginx` on {door.proxy} and at its firewall"
+        )
+        raise NobodyThereError from error
+    ends = ssl.cert_time_to_seconds(client.certificate["notAfter"])
+    days = int((ends - time.time()) // 86400)
+    if days < door.limits.min_days:
+        door.complain(
+            f"the certificate of https://{name} has {days} days left, fewer than verify_min_days "
+            f"({door.limits.min_days}); run site.yml, or replace its file"
+        )
+    if not door.row["tls"] or days < door.row["days_left"]:
+        issuer = {key: value for part in client.certificate["issuer"] for key, value in part}
+        door.row.update(
+            tls=client.tls,
+            days_left=days,
+            issuer=issuer.get("commonName", issuer.get("organizationName", "?")),
+        )
+    return client
+
+
+def check_locations(door: Door, client: Client) -> None:
+    """Every location must answer below 500."""
+    for location in door.site["locations"]:
+        where, upstream = f"https://{client.name}{location['path']}", location.get("upstream") or ""
+        look = f"`journalctl -u {upstream}` on its members" if upstream else f"nginx's error log on {door.proxy}"
+        try:
+            status = client.ask(location["path"]).status
+        except NO_ANSWER as error:
+            door.complain(f"{where} gives no answer ({short(error)}); look at {look}")
+            continue
+        if status >= BROKEN:
+            door.complain(f"{where} answered {status}; look at {look}")
+
+
+def check_redirect(door: Door, name: str) -> None:
+    """Plain http must send the client to the same name by https."""
+    wanted = f"https://{name}/"
+    client = Client(door, name, None)
+    try:
+        answer = client.ask("/")
+    except NO_ANSWER as error:
+        door.complain(
+            f"http://{name}/ does not answer at {door.address}:{door.ports[1]} ({short(error)}); look at "
+            f"`systemctl status nginx` on {door.proxy} and at its firewall"
+        )
+        return
+    finally:
+        client.close()
+    target = answer.getheader("Location") or ""
+    if answer.status not in (301, 308) or not target.startswith(wanted):
+        seen = f"{answer.status} to {target}" if target else str(answer.status)
+        door.complain(
+            f"http://{name}/ answered {seen}, not 301 or 308 to {wanted}; look at what listens on port "
+            f"{door.ports[1]} of {door.proxy}"
+        )
+
+
+def check_old_tls(door: Door, name: str) -> None:
+    """TLS 1.0 and 1.1 must be refused (RFC 8996). Where they cannot be offered, nothing is said."""
+    context = untrusting()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    client = Client(door, name, context)
+    try:
+        client.connection = client.open()
+    except OSError:
+        return
+    door.complain(f"https://{name} accepts {client.tls}; ssl_protocols must be TLSv1.2 TLSv1.3")
+    client.close()
+
+
+def endpoint(member: dict[str, Any]) -> str:
+    """Write a member as nginx writes it in $upstream_addr."""
+    address = str(member["address"])
+    return f"[{address}]:{member['port']}" if ":" in address else f"{address}:{member['port']}"
+
+
+def answered_by(trace: str) -> tuple[list[str], str]:
+    """Split `$upstream_addr` into (endpoints that were tried and left, the one that answered).
+
+    https://nginx.org/en/docs/http/ngx_http_upstream_module.html#var_upstream_addr
+    """
+    *left, last = [part.strip() for part in re.split(r",| : ", trace)]
+    return left, last
+
+
+@dataclass
+class Turnout:
+    """Who answered for an upstream: endpoints seen, tried and left, and those with a bad status."""
+
+    seen: set[str] = field(default_factory=set)
+    tried: set[str] = field(default_factory=set)
+    bad: dict[str, int] = field(default_factory=dict)
+    asked: int = 0
+    untraced: bool = False
+
+
+def take_turns(client: Client, path: str, wanted: set[str], attempts: int) -> Turnout:
+    """Ask for a path until each of the `wanted` endpoints has answered, or one when none is wanted."""
+    turnout, silent = Turnout(), 0
+    while turnout.asked < attempts and silent < SILENT_LIMIT:
+        turnout.asked += 1
+        try:
+            answer = client.ask(path, Gatehouse_Trace="1")
+        except NO_ANSWER:
+            silent += 1
+            continue
+        trace = answer.getheader("Gatehouse-Member")
+        if not trace:
+            turnout.untraced = True
+            return turnout
+        left, last = answered_by(trace)
+        turnout.tried.update(left)
+        if answer.status >= BROKEN:
+            turnout.bad[last] = answer.status
+        else:
+            turnout.seen.add(last)
+        if wanted.issubset(turnout.seen | set(turnout.bad)):
+            return turnout
+    return turnout
+
+
+def check_members(door: Door, client: Client, upstream: dict[str, Any], path: str) -> None:
+    """Each member that is up must answer, and no stranger; any one where a client stays on one member."""
+    name = upstream["name"]
+    known = {endpoint(member): member for member in upstream["members"]}
+    up = {spot for spot, member in known.items() if member.get("state", "up") == "up"}
+    sticky = re.match(r"(ip_)?hash\b", upstream.get("method") or "")
+    wanted = set() if sticky else up
+    # Smooth weighted balancing gives each its turn within one round of all weights.
+    weight = sum(int(known[spot].get("weight") or 1) for spot in wanted)
+    attempts = min(MOST_REQUESTS, max(door.limits.attempts * max(len(wanted), 1), 2 * weight))
+    turnout = take_turns(client, path, wanted, attempts)
+    if turnout.untraced:
+        door.complain(
+            f"https://{client.name}{path} names no member of upstream {name} in a Gatehouse-Member header; "
+            "the address that asks must be in proxy_trace_sources"
+        )
+        return
+    came = turnout.seen | set(turnout.bad)
+    for spot in sorted(came - set(known) - {name}):
+        door.complain(f"upstream {name} was answered by {spot}, which is no member of it; run site.yml")
+    for spot in sorted(set(known) & (came | wanted)):
+        why = why_absent(turnout, spot, path, drained=known[spot].get("state") == "drain")
+        if why:
+            door.complain(
+                f"member {known[spot]['name']} ({spot}) of upstream {name} {why}; look at "
+                f"`journalctl -u {name}` on {known[spot]['name']}, and at whether {door.proxy} reaches it"
+            )
+    if not wanted and not turnout.seen:
+        door.complain(f"no member of upstream {name} answered {path}; look at `journalctl -u {name}` on them")
+    names = ", ".join(sorted(known[spot]["name"] for spot in turnout.seen & set(known))) or "none"
+    note = f" (one of {len(up)}: {sticky[0]} keeps a client on it)" if sticky else ""
+    door.row["members"].append(f"{name}: {names}{note}")
+
+
+def why_absent(turnout: Turnout, spot: str, path: str, *, drained: bool) -> str:
+    """Say what is wrong with one endpoint that answered or should have; '' when it did well."""
+    if spot in turnout.bad:
+        return f"answered {turnout.bad[spot]} to {path}"
+    if spot in turnout.seen:
+        return "is drained and was still asked" if drained else ""
+    if spot in turnout.tried:
+        return "was tried and did not answer"
+    return f"did not answer one of {turnout.asked} requests"
+
+
+def probe(door: Door, upstreams: dict[str, dict[str, Any]]) -> Door:
+    """All checks of one site on one proxy."""
+    site = door.site
+    door.row = {
+        "site": site["name"],
+        "proxy": door.proxy,
+        "tls": "",
+        "issuer": "",
+        "days_left": 0,
+        "members": [],
+    }
+    names = [name for name in map(concrete, site["server_names"]) if name]
+    if not names:
+        door.complain("none of its server_names can be asked for; give it one full name")
+    try:
+        for position, name in enumerate(names):
+            client = enter(door, name)
+            if client:
+                check_locations(door, client)
+                if position == 0:
+                    check_old_tls(door, name)
+                    check_upstreams(door, client, upstreams)
+                client.close()
+            check_redirect(door, name)
+    except NobodyThereError:
+        pass
+    except OutOfTimeError:
+        door.complain("not all was asked within verify_budget seconds; look at what is slow, or raise it")
+    return door
+
+
+def check_upstreams(door: Door, client: Client, upstreams: dict[str, dict[str, Any]]) -> None:
+    """Look at the members of every upstream that the site uses, through its shortest path."""
+    paths: dict[str, str] = {}
+    for location in sorted(door.site["locations"], key=lambda location: len(location["path"])):
+        if location.get("upstream"):
+            paths.setdefault(location["upstream"], location["path"])
+    for name, path in sorted(paths.items()):
+        if name in upstreams:
+            check_members(door, client, upstreams[name], path)
+        else:
+            door.complain(f"location {path} names upstream {name}, which is not in verify_upstreams")
+
+
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    """Lay out the rows as lines in columns, under a heading."""
+    cells = [HEADINGS] + [
+        (
+            row["site"],
+            row["proxy"],
+            row["tls"],
+            row["issuer"],
+            str(row["days_left"]),
+            "; ".join(row["members"]),
+        )
+        for row in rows
+    ]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(HEADINGS))]
+    return ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+
+
+def somebody_listens(params: dict[str, Any]) -> bool:
+    """Whether one of the proxies takes a connection on its HTTPS port."""
+    for proxy in params["proxies"]:
+        try:
+            socket.create_connection((proxy["address"], params["https_port"]), min(2, params["timeout"])).close()
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def run(params: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Ask for every site on every proxy, a few at a time: (rows of the table, problems)."""
+    trust = ssl.create_default_context(cadata=params["ca_pem"] or None)
+    limits = Limits(params["timeout"], time.monotonic() + params["budget"], params["attempts"], params["min_days"])
+    ports = params["https_port"], params["http_port"]
+    upstreams = {upstream["name"]: upstream for upstream in params["upstreams"]}
+    doors = [
+        Door(proxy["name"], proxy["address"], ports, site, trust, params["ca_name"], limits)
+        for site in params["sites"]
+        for proxy in params["proxies"]
+    ]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        done = list(pool.map(lambda door: probe(door, upstreams), doors))
+    return [door.row for door in done], [problem for door in done for problem in door.problems]
+
+
+def main() -> None:
+    """Run as a module."""
+    dicts = {"type": "list", "elements": "dict", "required": True}
+    module = AnsibleModule(
+        argument_spec={
+            "proxies": dicts,
+            "sites": dicts,
+            "upstreams": dicts,
+            "ca_pem": {"type": "str", "default": ""},
+            "ca_name": {"type": "str", "default": "the system's store"},
+            "min_days": {"type": "int", "default": 7},
+            "attempts": {"type": "int", "default": 10},
+            "timeout": {"type": "int", "default": 5},
+            "budget": {"type": "int", "default": 120},
+            "https_port": {"type": "int", "default": 443},
+            "http_port": {"type": "int", "default": 80},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    for option in ("proxies", "sites"):
+        if not params[option]:
+            module.fail_json(msg=f"verify_{option} is empty, so nothing would be asked; name what the public uses")
+    if module.check_mode and not somebody_listens(params):
+        module.exit_json(skipped=True, skip_reason="no proxy answers yet, and check mode makes none", changed=False)
+    try:
+        rows, problems = run(params)
+    except ssl.SSLError as error:
+        module.fail_json(msg=f"{params['ca_name']} holds no CA certificate that can be read: {short(error)}")
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    if problems and not module.check_mode:
+        module.fail_json(msg=f"{count} seen from outside:\n- " + "\n- ".join(problems))
+    module.exit_json(changed=False, table=table(rows), results=rows, problems=problems)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,375 @@
+"""site_probe against a small TLS server on loopback: what is good, and the exact words for what is not."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# pytest imports by file here (--import-mode=importlib), so a neighbour must be made known.
+sys.path.insert(0, str(Path(__file__).parent))
+from verify_stand_in import WEB1, WEB2, Answer, Authority, Proxy
+
+MODULE = Path(__file__).resolve().parents[2] / "roles" / "verify" / "library" / "site_probe.py"
+SPEC = importlib.util.spec_from_file_location("site_probe", MODULE)
+assert SPEC
+assert SPEC.loader
+site_probe = importlib.util.module_from_spec(SPEC)
+sys.modules["site_probe"] = site_probe
+SPEC.loader.exec_module(site_probe)
+
+NAME = "shop.lab.test"
+LOOK = "look at `journalctl -u shop` on {0}, and at whether proxy1 reaches it"
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority("Test CA")
+
+
+@pytest.fixture
+def proxy(authority: Authority, tmp_path: Path) -> Iterator[Callable[..., Proxy]]:
+    made: list[Proxy] = []
+
+    def make(*names: str, days: float = 90.5, ca: Authority = authority, old_tls: bool = False) -> Proxy:
+        made.append(Proxy(ca.leaf(tmp_path, list(names) or [NAME], days), old_tls=old_tls))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def question(proxy: Proxy, authority: Authority, **changes: Any) -> dict[str, Any]:
+    """Return the module's parameters for one site with two members."""
+    return {
+        "proxies": [{"name": "proxy1", "address": "127.0.0.1"}],
+        "sites": [{"name": "shop", "server_names": [NAME], "locations": [{"path": "/", "upstream": "shop"}]}],
+        "upstreams": upstream(),
+        "ca_pem": authority.pem,
+        "ca_name": "ca.pem",
+        "min_days": 7,
+        "attempts": 10,
+        "timeout": 2,
+        "budget": 20,
+        "https_port": proxy.https_port,
+        "http_port": proxy.http_port,
+        **changes,
+    }
+
+
+def problems(proxy: Proxy, authority: Authority, **changes: Any) -> list[str]:
+    return list(site_probe.run(question(proxy, authority, **changes))[1])
+
+
+def upstream(method: str = "round_robin", **states: str) -> list[dict[str, Any]]:
+    """Return an upstream of web1 and web2, both up unless said otherwise."""
+    members = [
+        {"name": name, "address": address, "port": 5000, "state": states.get(name, "up")}
+        for name, address in (("web1", "10.0.0.11"), ("web2", "10.0.0.12"))
+    ]
+    return [{"name": "shop", "method": method, "members": members}]
+
+
+def test_a_good_site_has_no_problem_and_a_full_row(proxy: Any, authority: Authority) -> None:
+    rows, found = site_probe.run(question(proxy(), authority))
+    assert found == []
+    assert rows == [
+        {
+            "site": "shop",
+            "proxy": "proxy1",
+            "tls": "TLSv1.3",
+            "issuer": "Test CA",
+            "days_left": 90,
+            "members": ["shop: web1, web2"],
+        }
+    ]
+    assert site_probe.table(rows) == [
+        "site  proxy   tls      issuer   days left  members that answered",
+        "shop  proxy1  TLSv1.3  Test CA  90         shop: web1, web2",
+    ]
+
+
+def test_every_name_and_location_is_asked_and_wildcards_by_a_label(proxy: Any, authority: Authority) -> None:
+    server = proxy(NAME, "*.shop.lab.test")
+    locations = [
+        {"path": "/", "upstream": "shop"},
+        {"path": "/static/", "upstream": "shop", "cache": "assets"},
+    ]
+    names = [NAME, "*.shop.lab.test", "~^x", "_"]
+    site = {"name": "shop", "server_names": names, "certificate": {}, "locations": locations}
+    assert problems(server, authority, sites=[site]) == []
+    assert server.asked == {
+        (name, path) for name in (NAME, "gatehouse-probe.shop.lab.test") for path in ("/", "/static/")
+    }
+
+
+WRONG_NAME = (
+    "https://shop.lab.test shows a certificate for another name; add shop.lab.test to the names of its certificate"
+)
+EXPIRED = "https://shop.lab.test shows a certificate that has expired; run site.yml, or replace its file"
+FEW_DAYS = (
+    "the certificate of https://shop.lab.test has 3 days left, fewer than verify_min_days (7); run site.yml, "
+    "or replace its file"
+)
+UNKNOWN_CA = (
+    "https://shop.lab.test shows a certificate that no CA in ca.pem signed (unable to get local issuer "
+    "certificate); look at verify_ca_file, and at the chain of the certificate"
+)
+OLD_TLS = "https://shop.lab.test accepts TLSv1.1; ssl_protocols must be TLSv1.2 TLSv1.3"
+
+
+def test_a_certificate_for_another_name(proxy: Any, authority: Authority) -> None:
+    assert problems(proxy("other.lab.test"), authority) == [f"shop on proxy1: {WRONG_NAME}"]
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"days": -1}, EXPIRED),
+        ({"days": 3.5}, FEW_DAYS),
+        ({"ca": Authority("Other CA")}, UNKNOWN_CA),
+        ({"old_tls": True}, OLD_TLS),
+    ],
+)
+def test_a_bad_certificate_or_protocol(
+    proxy: Any, authority: Authority, options: dict[str, Any], expected: str
+) -> None:
+    assert problems(proxy(**options), authority) == [f"shop on proxy1: {expected}"]
+
+
+def test_a_member_that_never_answers(proxy: Any, authority: Authority) -> None:
+    server = proxy()
+    server.members = itertools.cycle([WEB1])
+    assert problems(server, authority) == [
+        f"shop on proxy1: member web2 ({WEB2}) of upstream shop did not answer one of 20 requests; "
+        + LOOK.format("web2")
+    ]
+
+
+def test_a_member_that_is_given_up_for_another(proxy: Any, authority: Authority) -> None:
+    server = proxy()
+    server.members = itertools.cycle([f"{WEB2}, {WEB1}"])
+    assert problems(server, authority) == [
+        f"shop on proxy1: member web2 ({WEB2}) of upstream shop was tried and did not answer; " + LOOK.format("web2")
+    ]
+
+
+def test_a_member_that_fails(proxy: Any, authority: Authority) -> None:
+    server = proxy()
+
+    def answer(host: str, path: str, traced: bool) -> Answer:
+        member = next(server.members) if traced else ""
+        return 502 if member == WEB2 else 200, {"Gatehouse-Member": member}
+
+    server.answer = answer
+    assert problems(server, authority) == [
+        f"shop on proxy1: member web2 ({WEB2}) of upstream shop answered 502 to /; " + LOOK.format("web2")
+    ]
+
+
+def test_nothing_behind_the_proxy(proxy: Any, authority: Authority) -> None:
+    server = proxy()
+    server.answer = lambda host, path, traced: (502, {"Gatehouse-Member": "shop"})  # no live upstreams
+    assert problems(server, authority) == [
+        "shop on proxy1: https://shop.lab.test/ answered 502; look at `journalctl -u shop` on its members",
+        *(
+            f"shop on proxy1: member {name} ({spot}) of upstream shop did not answer one of 20 requests; "
+            + LOOK.format(name)
+            for name, spot in (("web1", WEB1), ("web2", WEB2))
+        ),
+    ]
+
+
+def test_a_drained_member_and_a_stranger(proxy: Any, authority: Authority) -> None:
+    server = proxy()
+    server.members = itertools.cycle([WEB2, "10.9.9.9:5000", WEB1])
+    assert problems(server, authority, upstreams=upstream(web2="drain")) == [
+        "shop on proxy1: upstream shop was answered by 10.9.9.9:5000, which is no member of it; run site.yml",
+        f"shop on proxy1: member web2 ({WEB2}) of upstream shop is drained and was still asked; " + LOOK.format("web2"),
+    ]
+
+
+@pytest.mark.parametrize("state", ["drain", "backup"])
+def test_drain_and_backup_are_not_expected(proxy: Any, authority: Authority, state: str) -> None:
+    server = proxy()
+    server.members = itertools.cycle([WEB1])
+    assert problems(server, authority, upstreams=upstream(web2=state)) == []
+
+
+@pytest.mark.parametrize("method", ["ip_hash", "hash $remote_addr consistent"])
+def test_one_is_enough_where_a_client_stays_on_it(proxy: Any, authority: Authority, method: str) -> None:
+    server = proxy()
+    server.members = itertools.cycle([WEB2])
+    rows, found = site_probe.run(question(server, authority, upstreams=upstream(method)))
+    assert found == []
+    assert rows[0]["members"] == [f"shop: web2 (one of 2: {method.split()[0]} keeps a client on it)"]
+
+
+def test_a_light_member_gets_its_turn(proxy: Any, authority: Authority) -> None:
+    server, pool = proxy(), upstream()
+    pool[0]["members"][0]["weight"] = 40
+    server.members = itertools.cycle([WEB1] * 40 + [WEB2])
+    assert problems(server, authority, upstreams=pool) == []
+
+
+def test_an_answer_without_a_trace(proxy: Any, authority: Authority) -> None:
+    server = proxy()
+    server.answer = lambda host, path, traced: (200, {})
+    assert problems(server, authority) == [
+        "shop on proxy1: https://shop.lab.test/ names no member of upstream shop in a Gatehouse-Member "
+        "header; the address that asks must be in proxy_trace_sources"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "seen"),
+    [
+        ((200, {}), "200"),
+        ((302, {"Location": "https://shop.lab.test/"}), "302 to https://shop.lab.test/"),
+        ((301, {"Location": "https://elsewhere.lab.test/"}), "301 to https://elsewhere.lab.test/"),
+    ],
+)
+def test_no_redirect_to_https(proxy: Any, authority: Authority, answer: Answer, seen: str) -> None:
+    server = proxy()
+    server.redirect = lambda host: answer
+    assert problems(server, authority) == [
+        f"shop on proxy1: http://shop.lab.test/ answered {seen}, not 301 or 308 to https://shop.lab.test/; "
+        f"look at what listens on port {server.http_port} of proxy1"
+    ]
+
+
+def test_nobody_listens_is_told_once(proxy: Any, authority: Authority) -> None:
+    locations = [{"path": "/", "upstream": "shop"}]
+    site = {"name": "shop", "server_names": [NAME, "www.lab.test"], "locations": locations}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # bound and not listening: refused
+        port = free.getsockname()[1]
+        assert problems(proxy(), authority, sites=[site], https_port=port) == [
+            f"shop on proxy1: https://shop.lab.test does not answer at 127.0.0.1:{port} (Connection "
+            "refused); look at `systemctl status nginx` on proxy1 and at its firewall"
+        ]
+
+
+def test_no_tls_on_the_port(proxy: Any, authority: Authority) -> None:
+    server = proxy()
+    assert problems(server, authority, https_port=server.http_port) == [
+        "shop on proxy1: https://shop.lab.test refuses TLS (WRONG_VERSION_NUMBER); look at nginx's error log on proxy1"
+    ]
+
+
+def test_all_problems_of_all_proxies_are_told(proxy: Any, authority: Authority) -> None:
+    server = proxy("other.lab.test")
+    server.redirect = lambda host: (200, {})
+    proxies = [{"name": f"proxy{n}", "address": "127.0.0.1"} for n in (1, 2)]
+    assert [text.split(": ")[0] for text in problems(server, authority, proxies=proxies)] == [
+        "shop on proxy1",
+        "shop on proxy1",
+        "shop on proxy2",
+        "shop on proxy2",
+    ]
+
+
+def test_a_proxy_that_closes_after_each_answer(proxy: Any, authority: Authority) -> None:
+    server = proxy()
+
+    def answer(host: str, path: str, traced: bool) -> Answer:
+        status, headers = server.balanced(host, path, traced)
+        return status, {**headers, "Connection": "close"}
+
+    server.answer = answer
+    assert problems(server, authority) == []
+
+
+def test_the_budget_ends_it(proxy: Any, authority: Authority) -> None:
+    server, started = proxy(), time.monotonic()
+
+    def answer(host: str, path: str, traced: bool) -> Answer:
+        time.sleep(0.4)
+        return server.balanced(host, path, traced)  # type: ignore[no-any-return]
+
+    server.answer = answer
+    server.members = itertools.cycle([WEB1])
+    assert problems(server, authority, budget=1)[-1] == (
+        "shop on proxy1: not all was asked within verify_budget seconds; look at what is slow, or raise it"
+    )
+    assert time.monotonic() - started < 3
+
+
+def test_an_unknown_upstream(proxy: Any, authority: Authority) -> None:
+    assert problems(proxy(), authority, upstreams=[]) == [
+        "shop on proxy1: location / names upstream shop, which is not in verify_upstreams"
+    ]
+
+
+def as_module(parameters: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
+    """Run the file as Ansible does, and return what it prints."""
+    arguments = {"ANSIBLE_MODULE_ARGS": {**parameters, "_ansible_check_mode": check}}
+    command = [sys.executable, str(MODULE)]
+    run = subprocess.run(  # noqa: S603
+        command, input=json.dumps(arguments), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert "Traceback" not in run.stderr, run.stderr
+    answer = json.loads(run.stdout)
+    assert isinstance(answer, dict)
+    return answer
+
+
+def test_the_module_fails_with_the_list_and_check_mode_only_tells(proxy: Any, authority: Authority) -> None:
+    server = proxy()
+    server.redirect = lambda host: (200, {})
+    failed = as_module(question(server, authority))
+    assert failed["failed"]
+    head, told_by_failure = failed["msg"].split("\n- ")
+    assert head == "1 problem seen from outside:"
+    told = as_module(question(server, authority), check=True)
+    assert (told.get("failed"), told["changed"], told["problems"]) == (None, False, [told_by_failure])
+
+
+def test_check_mode_is_skipped_on_a_fresh_estate(proxy: Any, authority: Authority) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        answer = as_module(question(proxy(), authority, https_port=free.getsockname()[1]), check=True)
+    assert answer["skipped"]
+    assert not answer["changed"]
+
+
+def test_nothing_to_ask_is_no_success(proxy: Any, authority: Authority) -> None:
+    answer = as_module(question(proxy(), authority, sites=[]))
+    assert answer["failed"]
+    assert answer["msg"] == "verify_sites is empty, so nothing would be asked; name what the public uses"
+
+
+def test_a_ca_file_without_a_certificate(proxy: Any, authority: Authority) -> None:
+    answer = as_module(question(proxy(), authority, ca_pem="nothing"))
+    assert answer["failed"]
+    assert answer["msg"].startswith("ca.pem holds no CA certificate that can be read: ")
+
+
+@pytest.mark.parametrize(
+    ("trace", "expected"),
+    [
+        (WEB1, ([], WEB1)),
+        (f"{WEB1}, {WEB2}", ([WEB1], WEB2)),
+        (
+            f"{WEB1}, unix:/run/x.sock : [2001:db8::1]:5000",
+            ([WEB1, "unix:/run/x.sock"], "[2001:db8::1]:5000"),
+        ),
+    ],
+)
+def test_upstream_addr_is_read_as_nginx_writes_it(trace: str, expected: tuple[list[str], str]) -> None:
+    assert site_probe.answered_by(trace) == expected
+
+
+def test_a_member_by_ipv6_is_written_as_nginx_writes_it() -> None:
+    assert site_probe.endpoint({"address": "2001:db8::1", "port": 80}) == "[2001:db8::1]:80"
