@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.parsing.vault import VaultSecretsContext
+from ansible.plugins.loader import action_loader
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -39,6 +41,17 @@ def test_one_undefined_name_used_twice_is_one_problem(estate: Any) -> None:
     ]
 
 
+def test_a_template_read_through_hostvars_sees_no_hostvars(estate: Any) -> None:
+    estate.edit(
+        APP, "app_name: storefront", "app_name: \"{{ hostvars['proxy1'].proxy_upstreams[0].members[0].name }}\""
+    )
+    assert estate.lines(estate.check()[1]) == [
+        "app_name leads to a template that uses hostvars in turn",
+        "inventory/group_vars/apps/app.yml:1:11 (web1, web2)",
+        "-> use a variable of this host's own groups: what is read through hostvars[...] sees no hostvars",
+    ]
+
+
 def test_what_only_facts_tell_is_no_problem(estate: Any) -> None:
     estate.edit(APP, "app_name: storefront", "app_name: \"{{ ansible_facts['hostname'] }}\"")
     assert estate.check()[0] is False
@@ -60,6 +73,35 @@ def test_a_secret_is_never_shown(estate: Any, value: str) -> None:
     assert failed
     assert "app_passphrase" in report
     assert not any(secret in report for secret in ("hunter2", "hidden", "5551234"))
+
+
+def test_a_secret_made_of_another_variable_is_never_shown(estate: Any) -> None:
+    estate.edit(APP, "{token: hidden}", "{token: '{{ other }}'}\nother: '{{ \"hunter2\" | network_address }}'")
+    failed, report = estate.check()
+    assert failed
+    assert "hunter2" not in report
+
+
+def test_a_vaulted_value_without_its_password(estate: Any) -> None:
+    if VaultSecretsContext.current(optional=True) is None:
+        VaultSecretsContext.initialize(VaultSecretsContext(secrets=[]))
+    envelope = "$ANSIBLE_VAULT;1.1;AES256\n" + "6162" * 20
+    vaulted = "".join(f"  {line}\n" for line in envelope.splitlines())
+    estate.edit(APP, "app_secrets: {token: hidden}", f"app_passphrase: !vault |\n{vaulted}app_secrets: {{}}")
+    assert estate.lines(estate.check()[1])[0] == "app_passphrase cannot be evaluated, and being secret is not shown"
+
+
+def test_without_places_the_variables_are_named(estate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = action_loader.get("estate_check", class_only=True).run.__globals__
+    monkeypatch.setitem(module, "Origin", None)
+    estate.edit(APP, "'1.10'", "1.10")
+    estate.edit(HOSTS, "web1: {private_address: 10.0.0.11}", "web1:")
+    assert [line for line in estate.lines(estate.check()[1]) if not line.startswith("->")] == [
+        "host web1 has no address",
+        "the host web1",
+        "app_version must be text, got 1.1",
+        "the variable app_version (web1, web2)",
+    ]
 
 
 def test_warnings_do_not_fail(estate: Any) -> None:

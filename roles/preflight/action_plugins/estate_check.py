@@ -160,14 +160,20 @@ class _Host:
         message = str(getattr(cause, "message", cause))
         if self._blames_another(message):
             return
-        # A template may fail because of another that it uses: then that one is reported, once for all its
-        # users.
-        path = self._find(_place(getattr(cause, "obj", None))) or path
+        secret = self._is_secret(path)
+        # A template may fail because of another that it uses: that one is reported, once for all its users. But
+        # one that is read through hostvars[...] is right where it stands.
+        if not message.startswith("'hostvars'"):
+            path = self._find(_place(getattr(cause, "obj", None))) or path
         groups: Any = self.raw["groups"]
         known = [*groups, *self.raw, *groups.get("all", ())]
-        secret = path[0] in self.secrets or bool(_SECRET.search(str(path[0])))
-        for found in _pure("evaluation_problems", message, str(raw), known, secret):
+        secret = secret or self._is_secret(path)
+        template = raw if isinstance(raw, str) else ""  # A vaulted value is no text yet.
+        for found in _pure("evaluation_problems", message, template, known, secret):
             self._say(path, found)
+
+    def _is_secret(self, path: ValuePath) -> bool:
+        return path[0] in self.secrets or bool(_SECRET.search(str(path[0])))
 
     def _blames_another(self, message: str) -> bool:
         """Report what upstream_members says of a host's own variable there, where it is written."""
