@@ -1,0 +1,149 @@
+"""What the project says about itself, held against what it is."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
+ENVIRONMENTS = sorted(path.name for path in (ROOT / "inventories").iterdir() if path.is_dir())
+SIDECARS = sorted([*ROOT.glob("filter_plugins/*.yml"), *ROOT.glob("roles/*/filter_plugins/*.yml")])
+FILTERS = sorted([*ROOT.glob("filter_plugins/*.py"), *ROOT.glob("roles/*/filter_plugins/*.py")])
+SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
+each_role = pytest.mark.parametrize("role", ROLES)
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text()) if path.exists() else None
+
+
+def options(role: str) -> dict[str, Any]:
+    """Return the options of all the role's entry points."""
+    specs = load(ROOT / "roles" / role / "meta" / "argument_specs.yml")["argument_specs"]
+    return {name: option for entry in specs.values() for name, option in (entry.get("options") or {}).items()}
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", **environment}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+
+@each_role
+def test_a_role_has_its_meta_its_spec_and_its_tasks(role: str) -> None:
+    for name in ("meta/main.yml", "meta/argument_specs.yml", "tasks/main.yml"):
+        assert (ROOT / "roles" / role / name).is_file(), f"roles/{role}/{name} is missing"
+
+
+@each_role
+def test_spec_and_defaults_are_equal(role: str) -> None:
+    spec = options(role)
+    defaults = load(ROOT / "roles" / role / "defaults" / "main.yml") or {}
+    optional = {name: option.get("default") for name, option in spec.items() if not option.get("required")}
+    assert optional == defaults
+
+
+@each_role
+def test_a_role_names_its_variables_after_itself(role: str) -> None:
+    public = set(options(role)) | set(load(ROOT / "roles" / role / "defaults" / "main.yml") or {})
+    assert [name for name in public if not name.startswith(f"{role}_")] == []
+    internal = set(load(ROOT / "roles" / role / "vars" / "main.yml") or {})
+    assert [name for name in internal if not name.startswith(f"__{role}_")] == []
+
+
+@each_role
+def test_a_role_knows_neither_a_group_nor_another_roles_variables(role: str) -> None:
+    groups = set(re.findall(r"^\s+([a-z_]+):$", (ROOT / "inventories/lab/hosts.yml").read_text(), re.MULTILINE))
+    groups -= {"all", "vars", "children", "hosts"}
+    others = {name for other in ROLES if other != role for name in options(other)}
+    for path in [*(ROOT / "roles" / role).rglob("*.yml"), *(ROOT / "roles" / role).rglob("*.j2")]:
+        if path.parent.name in ("meta", "library", "filter_plugins"):
+            continue
+        text = "\n".join(line for line in path.read_text().splitlines() if not line.lstrip().startswith("#"))
+        assert not re.search(rf"groups\[['\"]({'|'.join(groups)})['\"]\]", text), f"{path} names a group"
+        # An import of a role hands it its inputs; that is no knowledge of what the other role does with them.
+        named = set(re.findall(r"(?<![\w.])([a-z][a-z_]+)(?=\b)(?!:)", text)) & others
+        assert not named, f"{path} names {sorted(named)} of another role"
+
+
+@pytest.mark.parametrize("path", FILTERS, ids=lambda path: path.name)
+def test_every_filter_has_a_sidecar(path: Path) -> None:
+    names = re.search(r"def filters\(self\).*?return \{(.*?)\}", path.read_text(), re.DOTALL)
+    assert names, f"{path} has no filters()"
+    for name in re.findall(r"[\"'](\w+)[\"']:", names[1]):
+        assert (path.parent / f"{name}.yml").is_file(), f"{name} has no {name}.yml beside {path.name}"
+
+
+def test_the_sidecars_examples_hold(tmp_path: Path) -> None:
+    """Run every filter's EXAMPLES, which are tasks that assert, in one play."""
+    tasks = []
+    for path in SIDECARS:
+        examples = yaml.safe_load(load(path)["EXAMPLES"])
+        assert all("ansible.builtin.assert" in task for task in examples), f"{path.name}: an example asserts nothing"
+        tasks += [task | {"name": f"{path.stem}: {task['name']}"} for task in examples]
+    play = [{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]
+    (tmp_path / "examples.yml").write_text(yaml.safe_dump(play, sort_keys=False, width=1000))
+    folders = ":".join(sorted({str(path.parent) for path in SIDECARS}))
+    outcome = run("ansible-playbook", "-i", "localhost,", str(tmp_path / "examples.yml"), ANSIBLE_FILTER_PLUGINS=folders)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_scenario_has_tests(scenario: str) -> None:
+    tests = [path.read_text() for path in (ROOT / "tests" / "scenarios" / scenario).glob("test_*.py")]
+    assert sum(text.count("\ndef test_") for text in tests) > 0
+    assert all("assert" in text for text in tests)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_every_environment_is_found_by_its_bare_name(environment: str) -> None:
+    assert os.path.realpath(ROOT / environment) == str(ROOT / "inventories" / environment)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_every_environment_passes_preflight(environment: str) -> None:
+    secrets = load(ROOT / "inventories" / environment / "vault.example.yml") or {}
+    extra = ["-e", str(secrets)] if secrets else []
+    outcome = run("ansible-playbook", "playbooks/preflight.yml", "-i", environment, *extra)
+    assert outcome.returncode == 0, outcome.stdout
+
+
+@pytest.mark.parametrize("environment", [name for name in ENVIRONMENTS if name != "lab"])
+def test_the_vault_example_names_every_secret(environment: str) -> None:
+    used = set()
+    for path in (ROOT / "inventories" / environment / "group_vars").rglob("*.yml"):
+        if path.name != "vault.yml":
+            used |= set(re.findall(r"\bvault_\w+\b", path.read_text())) - {"vault_example"}
+    assert used == set(load(ROOT / "inventories" / environment / "vault.example.yml"))
+
+
+def test_the_readme_lists_the_roles_as_their_specs_describe_them() -> None:
+    text = (ROOT / "README.md").read_text()
+    table = text[text.index("<!-- roles -->") : text.index("<!-- /roles -->")]
+    described = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", table, re.MULTILINE))
+    specs = {role: load(ROOT / "roles" / role / "meta/argument_specs.yml")["argument_specs"]["main"] for role in ROLES}
+    assert described == {role: spec["short_description"].rstrip(".") for role, spec in specs.items()}
+
+
+def test_the_readme_names_only_files_and_targets_that_exist() -> None:
+    text = (ROOT / "README.md").read_text() + (ROOT / "CONTRIBUTING.md").read_text()
+    for playbook in set(re.findall(r"\bplaybooks/[\w.]+\.yml|\bsite\.yml", text)):
+        assert (ROOT / playbook).is_file(), playbook
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"\bmake ([a-z][a-z-]+)", text)):
+        pattern = target.replace("molecule-engine", "molecule-%")
+        assert re.search(rf"^{re.escape(pattern)}:", makefile, re.MULTILINE), f"make {target}"
+
+
+def test_the_lock_names_no_index_and_hashes_everything() -> None:
+    for lock in (ROOT / "requirements.txt", ROOT / "apps/storefront/requirements.txt"):
+        text = lock.read_text()
+        assert "http" not in re.sub(r"(?m)^#.*$|\bhttp\w+==", "", text).replace("httptools", ""), lock
+        assert text.count("==") <= text.count("--hash=sha256:")
+    assert '"resolved"' not in (ROOT / "apps/dashboard/package-lock.json").read_text()
