@@ -74,6 +74,9 @@ def test_defaults_are_not_shared(filters: Filters) -> None:
     first["names"].append("changed")
     assert second["names"] == []
     assert OPTION["options"]["names"]["default"] == []
+    option = {"type": "dict", "default": {"free": []}}
+    filters("spec_defaults")(None, option)["free"].append("changed")
+    assert option["default"] == {"free": []}
 
 
 @pytest.mark.parametrize(

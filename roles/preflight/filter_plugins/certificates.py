@@ -25,7 +25,7 @@ def _covers(pattern: str, name: str) -> bool:
     pattern, name = pattern.lower(), name.lower()
     if pattern == name:
         return True
-    return pattern.startswith("*.") and not name.startswith("*.") and name.partition(".")[2] == pattern[2:]
+    return pattern.startswith("*.") and name.partition(".")[2] == pattern[2:]
 
 
 def _dns_names(leaf: x509.Certificate) -> list[str]:
