@@ -6,26 +6,36 @@ import importlib.util
 import itertools
 import json
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+from ansible.module_utils.testing import patch_module_args
 
 # pytest imports by file here (--import-mode=importlib), so a neighbour must be made known.
 sys.path.insert(0, str(Path(__file__).parent))
 from verify_stand_in import WEB1, WEB2, Answer, Authority, Proxy
 
-MODULE = Path(__file__).resolve().parents[2] / "roles" / "verify" / "library" / "site_probe.py"
-SPEC = importlib.util.spec_from_file_location("site_probe", MODULE)
-assert SPEC
-assert SPEC.loader
-site_probe = importlib.util.module_from_spec(SPEC)
-sys.modules["site_probe"] = site_probe
-SPEC.loader.exec_module(site_probe)
+ROLE = Path(__file__).resolve().parents[2] / "roles" / "verify"
+
+
+def load(name: str, path: Path) -> ModuleType:
+    """Import a file of the role under the name by which Ansible would find it."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+load("ansible.module_utils.gatehouse_door", ROLE / "module_utils" / "gatehouse_door.py")
+site_probe = load("site_probe", ROLE / "library" / "site_probe.py")
 
 NAME = "shop.lab.test"
 LOOK = "look at `journalctl -u shop` on {0}, and at whether proxy1 reaches it"
@@ -312,20 +322,26 @@ def test_an_unknown_upstream(proxy: Any, authority: Authority) -> None:
     ]
 
 
-def as_module(parameters: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
-    """Run the file as Ansible does, and return what it prints."""
-    arguments = {"ANSIBLE_MODULE_ARGS": {**parameters, "_ansible_check_mode": check}}
-    command = [sys.executable, str(MODULE)]
-    run = subprocess.run(  # noqa: S603
-        command, input=json.dumps(arguments), capture_output=True, text=True, timeout=30, check=False
-    )
-    assert "Traceback" not in run.stderr, run.stderr
-    answer = json.loads(run.stdout)
-    assert isinstance(answer, dict)
-    return answer
+AsModule = Callable[..., dict[str, Any]]
 
 
-def test_the_module_fails_with_the_list_and_check_mode_only_tells(proxy: Any, authority: Authority) -> None:
+@pytest.fixture
+def as_module(capsys: pytest.CaptureFixture[str]) -> AsModule:
+    """Run the module's main with parameters, and return what it prints."""
+
+    def run(parameters: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
+        with patch_module_args({**parameters, "_ansible_check_mode": check}), pytest.raises(SystemExit):
+            site_probe.main()
+        answer = json.loads(capsys.readouterr().out)
+        assert isinstance(answer, dict)
+        return answer
+
+    return run
+
+
+def test_the_module_fails_with_the_list_and_check_mode_only_tells(
+    proxy: Any, authority: Authority, as_module: AsModule
+) -> None:
     server = proxy()
     server.redirect = lambda host: (200, {})
     failed = as_module(question(server, authority))
@@ -336,7 +352,7 @@ def test_the_module_fails_with_the_list_and_check_mode_only_tells(proxy: Any, au
     assert (told.get("failed"), told["changed"], told["problems"]) == (None, False, [told_by_failure])
 
 
-def test_check_mode_is_skipped_on_a_fresh_estate(proxy: Any, authority: Authority) -> None:
+def test_check_mode_is_skipped_on_a_fresh_estate(proxy: Any, authority: Authority, as_module: AsModule) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         answer = as_module(question(proxy(), authority, https_port=free.getsockname()[1]), check=True)
@@ -344,13 +360,13 @@ def test_check_mode_is_skipped_on_a_fresh_estate(proxy: Any, authority: Authorit
     assert not answer["changed"]
 
 
-def test_nothing_to_ask_is_no_success(proxy: Any, authority: Authority) -> None:
+def test_nothing_to_ask_is_no_success(proxy: Any, authority: Authority, as_module: AsModule) -> None:
     answer = as_module(question(proxy(), authority, sites=[]))
     assert answer["failed"]
     assert answer["msg"] == "verify_sites is empty, so nothing would be asked; name what the public uses"
 
 
-def test_a_ca_file_without_a_certificate(proxy: Any, authority: Authority) -> None:
+def test_a_ca_file_without_a_certificate(proxy: Any, authority: Authority, as_module: AsModule) -> None:
     answer = as_module(question(proxy(), authority, ca_pem="nothing"))
     assert answer["failed"]
     assert answer["msg"].startswith("ca.pem holds no CA certificate that can be read: ")
