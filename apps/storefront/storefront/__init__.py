@@ -22,7 +22,7 @@ CSP = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 
 
 
 def release() -> str:
-    """The id of the running release, which only the deployment knows."""
+    """Give the id of the running release, which only the deployment knows."""
     if value := os.environ.get("APP_RELEASE"):
         return value
     file = Path("RELEASE")
@@ -30,7 +30,7 @@ def release() -> str:
 
 
 def load_products(file: Path) -> list[dict]:
-    """The catalogue: a list of {slug, name, category, price (cents), image, summary, details, stock}."""
+    """Read the catalogue, a list of {slug, name, category, price (cents), image, summary, details, stock}."""
     products = json.loads(file.read_text())
     slugs = [product["slug"] for product in products]
     if len(slugs) != len(set(slugs)):
@@ -39,7 +39,7 @@ def load_products(file: Path) -> list[dict]:
 
 
 def create_app() -> Flask:
-    """Builds the application; everything it serves is in memory when this returns."""
+    """Build the application; everything it serves is in memory when this returns."""
     app = Flask(__name__, static_folder=None)
     app.json.sort_keys = False
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

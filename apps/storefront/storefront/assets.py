@@ -38,13 +38,13 @@ class Assets:
                 self.files[file.relative_to(folder).as_posix()] = (body, hashlib.sha256(body).hexdigest())
 
     def url(self, name: str) -> str:
-        """The address of a file; raises KeyError for one that is not there, so a typo breaks the build's own test."""
+        """Give the address of a file; KeyError for one that is not there, so that a typo shows at once."""
         _, digest = self.files[name]
         stem, dot, suffix = name.rpartition(".")
         return f"{self.prefix}/{stem}.{digest[:10]}{dot}{suffix}"
 
     def find(self, path: str) -> Asset | None:
-        """The asset that `path` (without the prefix) asks for, or None."""
+        """Give the asset that `path` (without the prefix) asks for, or None."""
         match = HASHED.fullmatch(path)
         name = match["stem"] + match["suffix"] if match else path
         if name not in self.files:

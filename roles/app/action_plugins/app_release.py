@@ -1,4 +1,4 @@
-"""Sends a release archive to a host that lacks the release, and only then; the module of the same name does the work."""
+"""Sends a release archive to a host that lacks the release; the module of the same name does the rest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SUM = re.compile(r"([0-9a-f]{64})(\s.*)?", re.DOTALL)
 
 
 def sidecar_sha256(archive: Path) -> str:
-    """The SHA-256 that stands beside the archive; '' if neither is there."""
+    """Give the SHA-256 that stands beside the archive; '' if neither is there."""
     sidecar = archive.with_name(archive.name + ".sha256")
     if not sidecar.is_file():
         if archive.is_file():
@@ -27,7 +27,7 @@ def sidecar_sha256(archive: Path) -> str:
     return found[1]
 
 
-class ActionModule(ActionBase):
+class ActionModule(ActionBase):  # type: ignore[misc]
     """Asks the host first; a host that has the release costs one module call and no transfer."""
 
     TRANSFERS_FILES = True

@@ -10,9 +10,9 @@ PLAIN = re.compile(r"[A-Za-z0-9_./:=@,+-]+")
 
 
 def systemd_command(words: Any, folder: str) -> str:
-    """['bin/start', 'a b'] with folder '/srv/x' gives `/srv/x/bin/start "a b"`; see systemd.service(5), "Command lines".
+    """Turn ['bin/start', 'a b'] with folder '/srv/x' into `/srv/x/bin/start "a b"`, see systemd.service(5).
 
-    A first word that is no absolute path is taken to be below `folder`. Nothing is expanded: `%` and `$` arrive as they are.
+    A first word that is no absolute path is taken to be below `folder`. Nothing is expanded: `%` and `$` arrive as is.
     """
     if not isinstance(words, list) or not words or not all(isinstance(word, str) and word for word in words):
         raise ValueError(
@@ -26,7 +26,7 @@ def systemd_command(words: Any, folder: str) -> str:
 
 
 def quote(word: str) -> str:
-    """One argument, quoted if it needs it."""
+    """Give one argument, quoted if it needs it."""
     if any(ord(char) < 32 or ord(char) == 127 for char in word):
         raise ValueError(f"app_start_command has a control character in {word!r}")
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")

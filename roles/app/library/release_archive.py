@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.gatehouse_archive import (  # type: ignore[import-not-found]
+from ansible.module_utils.gatehouse_archive import (
     EPOCH,
     VERSION,
     ArchiveError,
@@ -36,7 +36,8 @@ short_description: Ensure that an application's release archive is built
 description:
   - Runs on the controller. Copies the source, runs the build commands in the copy and packs the result as
     C(<name>-<version>.tar.gz) with a C(.sha256) beside it. The same inputs give the same bytes.
-  - A build happens only when the inputs (source files, commands, extra files, patterns) differ from those recorded, or the archive is gone or damaged.
+  - A build happens only when the inputs (source files, commands, extra files, patterns) differ from those recorded,
+    or the archive is gone or damaged.
   - Two plays that build the same release wait for each other.
   - In check mode nothing is built; C(sha256) and C(release) are then empty if a build would be needed.
 options:
@@ -45,7 +46,9 @@ options:
   source: {description: Folder with the application's source and lock files., type: path, required: true}
   dir: {description: Folder that keeps the archives., type: path, required: true}
   commands:
-    description: Build commands, each an argument list. C(uv), C(node) and C(npm) are taken from beside Ansible's own Python.
+    description:
+      - Build commands, each an argument list.
+      - C(uv), C(node) and C(npm) are taken from beside Ansible's own Python.
     type: list
     elements: list
     default: []
@@ -98,20 +101,21 @@ PRIVATE = re.compile(
 )
 CREDENTIALS = re.compile(r"//[^/@\s]+@")
 LOCK_WAIT = 1800
+# Not resolved: in a venv the tools stand beside the link and not beside the Python that it names.
+TOOLS = Path(sys.executable).absolute().parent
 
 
 def build_environment() -> dict[str, str]:
-    """The user's environment (proxies, pip, uv and npm settings) without what would make the build differ."""
+    """Give the user's environment (proxies, pip, uv and npm settings) without what would make the build differ."""
     kept = {name: value for name, value in os.environ.items() if not PRIVATE.match(name)}
-    tools = os.path.dirname(os.path.abspath(sys.executable))
-    kept["PATH"] = tools + os.pathsep + kept.get("PATH", os.defpath)
+    kept["PATH"] = str(TOOLS) + os.pathsep + kept.get("PATH", os.defpath)
     kept.update(CI="1", LC_ALL="C.UTF-8", TZ="UTC", SOURCE_DATE_EPOCH=str(EPOCH))
     return kept
 
 
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
-    """Holds an exclusive lock on `file`; another play that builds the same release waits, half an hour at most."""
+    """Hold an exclusive lock on `file`; another play that builds the same release waits, half an hour at most."""
     with file.open("w") as stream:
         deadline = time.monotonic() + LOCK_WAIT
         while True:
@@ -128,7 +132,7 @@ def locked(file: Path) -> Iterator[None]:
 
 
 def replace(file: Path, text: str) -> None:
-    """Writes a small file in one step."""
+    """Write a small file in one step."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     temporary.write_text(text)
     temporary.replace(file)
@@ -158,20 +162,20 @@ class Build:
         self.inputs = inputs_digest(self.source, options["exclude"], recipe)
 
     def built_sha256(self) -> str:
-        """SHA-256 of the archive that is there, or '' if it is missing, damaged or from other inputs."""
+        """Give the SHA-256 of the archive that is there, or '' if it is missing, damaged or from other inputs."""
         try:
             record = json.loads(self.record.read_text())
         except (OSError, ValueError):
             return ""
         if not isinstance(record, dict) or record.get("inputs") != self.inputs or not self.archive.is_file():
             return ""
-        sha256 = file_sha256(self.archive)
+        sha256: str = file_sha256(self.archive)
         line = f"{sha256}  {self.archive.name}\n"
         good = sha256 == record.get("sha256") and self.sidecar.is_file() and self.sidecar.read_text() == line
         return sha256 if good else ""
 
     def run(self) -> str:
-        """Builds in a temporary copy, puts archive, sidecar and record in place; gives the archive's SHA-256."""
+        """Build in a temporary copy, put archive, sidecar and record in place; give the archive's SHA-256."""
         with tempfile.TemporaryDirectory(prefix="gatehouse-build-") as temporary:
             work = Path(temporary) / "release"
             self.copy_source(work)
@@ -185,7 +189,7 @@ class Build:
             return self.pack(work, temporary)
 
     def copy_source(self, work: Path) -> None:
-        """Copies the source files that count, with modes that no umask changes."""
+        """Copy the source files that count, with modes that no umask changes."""
         work.mkdir(mode=0o755)
         for relative, file in tree_files(self.source, self.options["exclude"]):
             target = work / relative
@@ -194,15 +198,16 @@ class Build:
             target.chmod(0o755 if executable(file) else 0o644)
 
     def execute(self, command: list[str], work: Path) -> None:
-        """Runs one build command; its output is shown only if it fails, without the credentials of an address."""
+        """Run one build command; its output is shown only if it fails, without the credentials of an address."""
         environment = build_environment()
         program = shutil.which(command[0], path=environment["PATH"])
         if program is None:
             raise ArchiveError(
-                f"the build of {self.options['name']} needs {command[0]}, which is not beside {sys.executable}: run `make` again"
+                f"the build of {self.options['name']} needs {command[0]}, which is neither in {TOOLS} nor in PATH: "
+                "install the workshop's locked requirements again"
             )
         try:
-            done = subprocess.run(
+            done = subprocess.run(  # noqa: S603 (an argument list from the role, never a shell)
                 [program, *command[1:]], cwd=work, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, timeout=self.options["timeout"], check=False, umask=0o022,
             )  # fmt: skip
@@ -213,7 +218,7 @@ class Build:
             raise ArchiveError(f"`{' '.join(command)}` failed in {self.source}:\n" + "\n".join(output[-25:]))
 
     def pack(self, work: Path, temporary: str) -> str:
-        """Packs what belongs into the release; a file that names a folder of this machine is an error."""
+        """Pack what belongs into the release; a file that names a folder of this machine is an error."""
         include, strip = self.options["include"], self.options["strip"]
         files = [
             (relative, file)
@@ -222,20 +227,21 @@ class Build:
         ]
         if not files:
             raise ArchiveError(f"the build of {self.options['name']} gave no files at all: see `include` and `strip`")
-        own = [path.encode() for path in (temporary, os.path.dirname(os.path.abspath(sys.executable)))]
+        own = [path.encode() for path in (temporary, str(TOOLS))]
         for relative, file in files:
             content = file.read_bytes()
             if any(path in content for path in own):
                 raise ArchiveError(
-                    f"{relative} names a folder of this controller, so the release would differ elsewhere: add it to `strip`"
+                    f"{relative} names a folder of this controller, so the release would differ elsewhere: "
+                    "add it to app_build.strip"
                 )
         handle, name = tempfile.mkstemp(dir=self.dir, prefix=f".{self.archive.name}.")
         try:
             with os.fdopen(handle, "w+b") as stream:
                 write_archive(files, stream)
-            os.chmod(name, 0o644)
-            sha256 = file_sha256(Path(name))
-            os.replace(name, self.archive)
+            Path(name).chmod(0o644)
+            sha256: str = file_sha256(Path(name))
+            Path(name).replace(self.archive)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise

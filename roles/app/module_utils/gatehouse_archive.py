@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-# One fixed time for every member (1980-01-01, the oldest that zip and FAT also know): the archive depends on content alone.
+# One fixed time for every member (1980-01-01, the oldest that zip also knows): the archive depends on content alone.
 EPOCH = 315532800
 # Raised when the way an archive is made changes, so that caches made before are not taken for current.
 FORMAT = 1
@@ -30,7 +30,7 @@ class ArchiveError(Exception):
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:
-    """Whether `path` (relative, with /) or a folder above it matches: `*.pyc` at any depth, `a/*/b` from the root."""
+    """Tell whether `path` (relative, with /) or a folder above it matches: `*.pyc` anywhere, `a/*/b` from the root."""
     parts = path.split("/")
     for pattern in patterns:
         words = pattern.split("/")
@@ -43,7 +43,7 @@ def matches(path: str, patterns: Iterable[str]) -> bool:
 
 
 def tree_files(root: Path, exclude: Iterable[str] = ()) -> Iterator[tuple[str, Path]]:
-    """(relative path, file) of every regular file below `root`, sorted by path; a link or device is an ArchiveError."""
+    """Give (relative path, file) of every plain file below `root`, sorted; a link or device is an ArchiveError."""
     exclude = list(exclude)
     found: list[tuple[str, Path]] = []
     for folder, folders, files in os.walk(root):
@@ -69,7 +69,7 @@ def tree_files(root: Path, exclude: Iterable[str] = ()) -> Iterator[tuple[str, P
 
 
 def file_sha256(file: Path) -> str:
-    """SHA-256 of a file, as hex."""
+    """Give the SHA-256 of a file, as hex."""
     digest = hashlib.sha256()
     with file.open("rb") as stream:
         for block in iter(lambda: stream.read(1 << 20), b""):
@@ -78,7 +78,7 @@ def file_sha256(file: Path) -> str:
 
 
 def inputs_digest(source: Path, exclude: Iterable[str], recipe: dict[str, Any]) -> str:
-    """SHA-256 over every source file (path, executable bit, content) and over the recipe (any JSON value)."""
+    """Give the SHA-256 over every source file (path, executable bit, content) and over the recipe (any JSON value)."""
     digest = hashlib.sha256()
     digest.update(json.dumps({"format": FORMAT, **recipe}, sort_keys=True).encode())
     for relative, file in tree_files(source, exclude):
@@ -87,28 +87,30 @@ def inputs_digest(source: Path, exclude: Iterable[str], recipe: dict[str, Any]) 
 
 
 def executable(file: Path) -> bool:
-    """Whether the owner may execute the file."""
+    """Tell whether the owner may execute the file."""
     return bool(file.stat().st_mode & 0o100)
 
 
 def write_archive(files: Iterable[tuple[str, Path]], target: BinaryIO) -> None:
-    """Writes `files` (sorted) as tar.gz whose bytes depend on paths, executable bits and contents only.
+    """Write `files` (sorted) as tar.gz whose bytes depend on paths, executable bits and contents only.
 
     No folder members, owner 0:0, mode 0644 or 0755, one time; the gzip header has neither name nor time.
     """
-    with gzip.GzipFile(filename="", mode="wb", fileobj=target, compresslevel=6, mtime=0) as packed:
-        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            for relative, file in files:
-                member = tarfile.TarInfo(relative)
-                member.size = file.stat().st_size
-                member.mtime = EPOCH
-                member.mode = 0o755 if executable(file) else 0o644
-                with file.open("rb") as stream:
-                    tar.addfile(member, stream)
+    with (
+        gzip.GzipFile(filename="", mode="wb", fileobj=target, compresslevel=6, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for relative, file in files:
+            member = tarfile.TarInfo(relative)
+            member.size = file.stat().st_size
+            member.mtime = EPOCH
+            member.mode = 0o755 if executable(file) else 0o644
+            with file.open("rb") as stream:
+                tar.addfile(member, stream)
 
 
 def check_member(member: tarfile.TarInfo) -> None:
-    """Refuses what a release archive never holds: links, devices, absolute paths, `..`, odd bits, control characters."""
+    """Refuse what a release archive never holds: links, devices, absolute paths, `..`, odd bits, control characters."""
     path = PurePosixPath(member.name)
     if not (member.isreg() or member.isdir()):
         raise ArchiveError(f"archive member {member.name!r} is neither a file nor a folder")
@@ -119,7 +121,7 @@ def check_member(member: tarfile.TarInfo) -> None:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpacks into the new `folder`; every member is checked first, so a refused archive leaves nothing behind.
+    """Unpack into the new `folder`; every member is checked first, so a refused archive leaves nothing behind.
 
     Files become root's, 0644 or 0755, with the archive's time; nothing else of a member's metadata is taken over.
     """
@@ -145,21 +147,21 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def tree_digest(root: Path) -> str:
-    """SHA-256 over what `stat` tells of every file and folder: cheap enough for each run, and an edit by hand shows."""
+    """Give the SHA-256 over what `stat` tells of every file and folder: cheap, and an edit by hand shows."""
     digest = hashlib.sha256()
     for folder, folders, files in os.walk(root):
         folders.sort()
         for name in [".", *sorted(files), *folders]:
-            path = os.path.join(folder, name)
-            stat = os.lstat(path)
-            size, time = (0, 0) if os.path.isdir(path) else (stat.st_size, stat.st_mtime_ns)
-            line = f"{os.path.relpath(path, root)}\0{stat.st_mode}\0{stat.st_uid}\0{stat.st_gid}\0{size}\0{time}\n"
+            path = Path(folder, name)
+            stat = path.lstat()
+            size, time = (0, 0) if path.is_dir() else (stat.st_size, stat.st_mtime_ns)
+            line = f"{path.relative_to(root)}\0{stat.st_mode}\0{stat.st_uid}\0{stat.st_gid}\0{size}\0{time}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
 def prune_choice(newest_first: list[str], keep: int, protected: Iterable[str]) -> list[str]:
-    """Which releases to remove so that `keep` remain; protected ones always remain and count first."""
+    """Choose the releases to remove so that `keep` remain; protected ones always remain and count first."""
     kept = {name for name in protected if name}
     removed = []
     for name in newest_first:

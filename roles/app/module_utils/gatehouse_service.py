@@ -18,6 +18,7 @@ ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SHOWN = "ActiveState,ExecMainStartTimestampMonotonic,UnitFileState,NeedDaemonReload,DropInPaths,Result"
 HEADER = "# This file is written by Gatehouse: change the inventory and deploy again.\n"
 POLL = 0.1
+COMMAND_TIMEOUT = 600
 
 
 class ServiceError(Exception):
@@ -25,9 +26,10 @@ class ServiceError(Exception):
 
 
 def environment_file(values: Mapping[str, Any]) -> str:
-    """The text of a systemd EnvironmentFile, sorted by name, every value in double quotes (systemd.exec(5)).
+    """Give the text of a systemd EnvironmentFile, sorted by name, every value in double quotes (systemd.exec(5)).
 
-    Values are strings or integers; a name systemd would skip, or a control character other than newline and tab, is a ValueError.
+    Values are strings or integers. A name that systemd would skip, or a control character other than newline and tab,
+    is a ValueError.
     """
     lines = []
     for name, value in sorted(values.items()):
@@ -43,12 +45,23 @@ def environment_file(values: Mapping[str, Any]) -> str:
     return HEADER + "".join(lines)
 
 
-def systemctl(*words: str, check: bool = True) -> str:
-    """Runs systemctl and gives its output; a failure is a ServiceError with what it said."""
-    done = subprocess.run(["systemctl", *words], capture_output=True, text=True, timeout=150, check=False)
+def run(command: list[str], cwd: Path | None = None, check: bool = True) -> str:
+    """Run a command and give its output; a failure is a ServiceError with what it said."""
+    try:
+        done = subprocess.run(  # noqa: S603 (an argument list, never a shell)
+            command, cwd=cwd, capture_output=True, text=True, errors="replace", timeout=COMMAND_TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ServiceError(f"`{' '.join(command)}` took more than {COMMAND_TIMEOUT} s") from error
     if check and done.returncode:
-        raise ServiceError(f"`systemctl {' '.join(words)}` failed: {(done.stderr or done.stdout).strip()}")
+        said = (done.stderr or done.stdout).strip()[-2000:]
+        raise ServiceError(f"`{' '.join(command)}` failed: {said}")
     return done.stdout
+
+
+def systemctl(*words: str, check: bool = True) -> str:
+    """Run systemctl and give its output; systemd's own time limits end before COMMAND_TIMEOUT."""
+    return run(["systemctl", *words], check=check)
 
 
 @dataclass(frozen=True)
@@ -66,7 +79,7 @@ class Gate:
         return f"http://{host}:{self.port}{self.path}"
 
     def ask(self, timeout: float) -> str:
-        """One request; '' for an answer 200, otherwise what came instead."""
+        """Make one request; '' for an answer 200, otherwise what came instead."""
         connection = http.client.HTTPConnection(self.address, self.port, timeout=timeout)
         try:
             connection.request("GET", self.path, headers={"User-Agent": "gatehouse-health", "Connection": "close"})
@@ -107,7 +120,7 @@ class ManagedFile:
         with os.fdopen(handle, "w") as stream:
             stream.write(self.text)
             os.fchmod(stream.fileno(), self.mode)
-        os.replace(name, self.path)
+        Path(name).replace(self.path)
 
     def diff(self) -> dict[str, str]:
         before, after = self.present() or "", self.text or ""
@@ -124,7 +137,7 @@ class Service:
         self.user = user
 
     def show(self) -> dict[str, str]:
-        """The properties in SHOWN; without a running systemd all are empty."""
+        """Give the properties in SHOWN; without a running systemd all are empty."""
         try:
             output = systemctl("show", self.unit, f"--property={SHOWN}", check=False)
         except OSError:
@@ -133,15 +146,16 @@ class Service:
         return {name: shown.get(name, "") for name in SHOWN.split(",")}
 
     def older_than(self, files: Iterable[Path]) -> str:
-        """The first of `files` that was changed after the main process started, '' if there is none.
+        """Give the first of `files` that was changed after the main process started, '' if there is none.
 
-        The inode change time counts, which no editor can set; systemd gives the start in microseconds of the monotonic clock.
+        The inode change time counts, which no editor can set; systemd gives the start in microseconds of the monotonic
+        clock.
         """
         started = int(self.show()["ExecMainStartTimestampMonotonic"] or 0) / 1e6 + time.time() - time.monotonic()
         return next((str(file) for file in files if file.lstat().st_ctime > started), "")
 
     def owns_listener(self, port: int) -> bool:
-        """Whether the application's own account holds a listening socket on `port`, so that no stranger's answer counts.
+        """Tell whether the application's own account listens on `port`, so that no stranger's answer counts.
 
         Looks at the socket's user in /proc/net/tcp (proc(5)) and not at /proc/<pid>/fd, which needs CAP_SYS_PTRACE.
         """
@@ -159,12 +173,12 @@ class Service:
         return False
 
     def restart(self) -> None:
-        """Starts the unit anew, also one that systemd has given up on."""
+        """Start the unit anew, also one that systemd has given up on."""
         systemctl("reset-failed", self.unit, check=False)
         systemctl("restart", self.unit)
 
     def healthy(self, gate: Gate, timeout: float = 5) -> str:
-        """'' if the unit answers 200 on a port that its own account holds, otherwise why not."""
+        """Give '' if the unit answers 200 on a port that its own account holds, otherwise why not."""
         problem = gate.ask(timeout)
         if not problem and not self.owns_listener(gate.port):
             problem = (
@@ -173,7 +187,7 @@ class Service:
         return problem
 
     def wait(self, gate: Gate) -> str:
-        """Asks until the unit is healthy or `gate.timeout` is over or systemd gives up; '' or the last problem."""
+        """Ask until the unit is healthy or `gate.timeout` is over or systemd gives up; '' or the last problem."""
         deadline = time.monotonic() + gate.timeout
         problem = "it was not asked"
         while time.monotonic() < deadline:
@@ -187,9 +201,6 @@ class Service:
         return problem
 
     def journal(self, since: float, lines: int = 25) -> str:
-        """The unit's last lines since `since` (seconds of the epoch)."""
-        done = subprocess.run(
-            ["journalctl", f"--unit={self.unit}", f"--since=@{int(since)}", f"--lines={lines}", "--no-pager", "--output=cat", "--quiet"],
-            capture_output=True, text=True, errors="replace", timeout=30, check=False,
-        )  # fmt: skip
-        return done.stdout.strip()
+        """Give the unit's last lines since `since` (seconds of the epoch)."""
+        words = [f"--unit={self.unit}", f"--since=@{int(since)}", f"--lines={lines}"]
+        return run(["journalctl", *words, "--no-pager", "--output=cat", "--quiet"], check=False).strip()
