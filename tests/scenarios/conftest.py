@@ -1,104 +1,17 @@
-"""What the scenarios' tests share: the inventory that molecule brought to life, its hosts, and a client outside."""
+"""What the scenarios' tests share."""
 
 from __future__ import annotations
 
-import base64
-import json
 import os
-import subprocess
-from collections.abc import Callable
-from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import pytest
-import testinfra
-from testinfra.host import Host
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-class Estate:
-    """The inventory of the scenario, and how to reach what it describes."""
-
-    def __init__(self, inventory: str) -> None:
-        self.inventory = inventory
-
-    @cached_property
-    def _listing(self) -> dict[str, Any]:
-        run = subprocess.run(
-            ["ansible-inventory", "-i", self.inventory, "--list"],
-            cwd=ROOT, capture_output=True, text=True, check=True, timeout=60,
-        )  # fmt: skip
-        return dict(json.loads(run.stdout))
-
-    def variables(self, name: str) -> dict[str, Any]:
-        """Return a host's variables as the inventory writes them, not templated."""
-        return dict(self._listing["_meta"]["hostvars"][name])
-
-    def group(self, name: str) -> list[str]:
-        return list(self._listing[name]["hosts"])
-
-    @property
-    def lab(self) -> str:
-        return str(self.variables("proxy1")["lab_name"])
-
-    @property
-    def state(self) -> Path:
-        return ROOT / ".lab" / self.lab
-
-    def address(self, name: str) -> str:
-        return str(self.variables(name)["ansible_host"])
-
-    @property
-    def entry(self) -> str:
-        """Return the address at which the public reaches the proxy."""
-        return str(self.variables("proxy1")["public_address"])
-
-    def host(self, name: str) -> Host:
-        """Return a host of the inventory, over SSH and as root."""
-        return testinfra.get_host(f"ansible://{name}?ansible_inventory={self.inventory}&force_ansible=False&sudo=True")
-
-    @cached_property
-    def client(self) -> Host:
-        """Return the host outside the private network, holding the CA's certificate in /root/ca.pem."""
-        client = testinfra.get_host(f"podman://{self.lab}-client")
-        authority = base64.b64encode((self.state / "ca" / "ca.pem").read_bytes()).decode()
-        client.check_output(f"echo {authority} | base64 -d > /root/ca.pem")
-        return client
-
-    def podman(self, verb: str, name: str) -> None:
-        """Stop, start or kill the container of one host of this lab."""
-        subprocess.run(["podman", verb, f"{self.lab}-{name}"], check=True, capture_output=True, timeout=60)
-
-    def play(self, playbook: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a playbook of the project on this inventory; the caller looks at status and output."""
-        return subprocess.run(
-            ["ansible-playbook", playbook, "-i", self.inventory, *arguments],
-            cwd=ROOT, capture_output=True, text=True, check=False, timeout=600,
-            env=os.environ | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
-        )  # fmt: skip
+from estate import Answer, Ask, Estate
 
 
 @pytest.fixture(scope="session")
 def estate() -> Estate:
     return Estate(os.environ["GATEHOUSE_INVENTORY"])
-
-
-Ask = Callable[..., "Answer"]
-
-
-class Answer:
-    """What the client got: status, headers by lower-case name, body, and curl's exit status."""
-
-    def __init__(self, code: int, text: str) -> None:
-        self.code = code
-        head, _, self.body = text.replace("\r\n", "\n").partition("\n\n")
-        lines = head.splitlines()
-        self.status = int(lines[0].split()[1]) if lines else 0
-        self.headers = {
-            name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
-        }
 
 
 @pytest.fixture
@@ -110,6 +23,6 @@ def ask(estate: Estate) -> Ask:
         resolve = " ".join(f"--resolve {name}:{port}:{estate.entry}" for port in (80, 443))
         words = " ".join(f"'{option}'" for option in options)
         run = estate.client.run(f"curl -si --max-time 10 --cacert /root/ca.pem {resolve} {words} '{url}'")
-        return Answer(run.rc, run.stdout)
+        return Answer(run.rc, run.stdout_bytes.decode(errors="replace"))
 
     return curl

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from conftest import Estate
+from estate import Estate
 
 SITE = {"name": "shop", "server_names": ["shop.lab.test"], "locations": [{"path": "/", "upstream": "storefront"}]}
 POOL = {"name": "storefront", "transport": "http", "members": [{"name": "a", "address": "10.21.0.101", "port": 5000}]}

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from conftest import Ask, Estate
+from estate import Ask, Estate
 
 TRY = "timeout 3 bash -c '</dev/tcp/{address}/{port}'"
 APPS = {"storefront1": 5000, "dashboard1": 3000}
