@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -109,8 +110,8 @@ def test_every_environment_is_found_by_its_bare_name(environment: str) -> None:
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_every_environment_passes_preflight(environment: str) -> None:
     secrets = load(ROOT / "inventories" / environment / "vault.example.yml") or {}
-    extra = ["-e", str(secrets)] if secrets else []
-    outcome = run("ansible-playbook", "playbooks/preflight.yml", "-i", environment, *extra)
+    extra = json.dumps(secrets | {"ansible_ssh_private_key_file": ""})  # the lab need not be up for this
+    outcome = run("ansible-playbook", "playbooks/preflight.yml", "-i", environment, "-e", extra)
     assert outcome.returncode == 0, outcome.stdout
 
 

@@ -52,6 +52,18 @@ def test_a_template_read_through_hostvars_sees_no_hostvars(estate: Any) -> None:
     ]
 
 
+def test_a_key_for_ssh_that_is_not_here(estate: Any) -> None:
+    estate.write("group_vars/all.yml", "ansible_ssh_private_key_file: .lab/shop/id_ed25519\n")
+    failed, report = estate.check()
+    assert failed
+    assert "ansible_ssh_private_key_file names .lab/shop/id_ed25519, which is not on this machine" in report
+    assert "inventory/group_vars/all.yml:1:31" in report
+    assert "bring it up first (make lab)" in report
+    (estate.root / ".lab" / "shop").mkdir(parents=True)
+    (estate.root / ".lab" / "shop" / "id_ed25519").touch()
+    assert estate.check()[0] is False
+
+
 def test_what_only_facts_tell_is_no_problem(estate: Any) -> None:
     estate.edit(APP, "app_name: storefront", "app_name: \"{{ ansible_facts['hostname'] }}\"")
     assert estate.check()[0] is False

@@ -247,6 +247,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         hosts = self._read_hosts(task_vars or {})
         needs = self._read_plays(args["playbooks"], (task_vars or {})["hostvars"])
         self._check_addresses(hosts)
+        self._check_keys(hosts)
         self._check_values(hosts, needs)
         self._check_names(hosts, needs, str((task_vars or {}).get("inventory_dir") or "inventory"))
         for host in hosts:
@@ -344,6 +345,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 by_name[name].add({**found, "path": path})
             else:
                 self.problems.add("", found["problem"], found, self.places[name], f"the host {name}")
+
+    def _check_keys(self, hosts: Sequence[_Host]) -> None:
+        """Check that SSH's keys are here: without them a lab that is down would be asked for at its addresses."""
+        for host in (host for host in hosts if "ansible_ssh_private_key_file" in host.raw):
+            key = host.evaluate("ansible_ssh_private_key_file")
+            if key and not Path(key).expanduser().is_file():
+                problem = f"names {_pure('place_text', key, 0, 0, str(Path.cwd()))}, which is not on this machine"
+                remedy = "write the path of the key, or for a lab bring it up first (make lab)"
+                host.add({"path": ["ansible_ssh_private_key_file"], "problem": problem, "remedy": remedy})
 
     def _check_names(self, hosts: Sequence[_Host], needs: Sequence[Mapping[str, Any]], inventory: str) -> None:
         """Check that no variable is misspelt, and that none is missing."""
