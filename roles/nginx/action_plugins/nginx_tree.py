@@ -49,8 +49,8 @@ def differences(before: dict[str, str], after: dict[str, str]) -> list[dict[str,
 
 def unified(entry: dict[str, str]) -> str:
     """Return a diff entry as text."""
-    texts = (entry[side].splitlines() for side in ("before", "after"))
-    return "\n".join(difflib.unified_diff(*texts, entry["before_header"], entry["after_header"], lineterm=""))
+    before, after = entry["before"].splitlines(), entry["after"].splitlines()
+    return "\n".join(difflib.unified_diff(before, after, entry["before_header"], entry["after_header"], lineterm=""))
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]

@@ -76,23 +76,17 @@ def discard(path: Path) -> None:
 
 
 def describe(path: Path, empty: bool = False) -> str:
-    """Return a file's text, '' for a folder; what no tree should hold is told in the text, so that it equals nothing."""
+    """Return a file's text, '' for a folder. What no tree may hold is told in the text, so that it equals nothing."""
     status = path.lstat()
     content = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
     text = content.decode(errors="backslashreplace")
-    if (
-        status.st_mode in (0o100644, 0o40755)
-        and status.st_uid == os.geteuid()
-        and text.encode() == content
-        and not empty
-    ):
-        return text
-    target = f" to {os.readlink(path)}" if path.is_symlink() else ""
-    return f"# {stat.filemode(status.st_mode)} of user {status.st_uid}{target}\n{text}"
+    right = status.st_mode in (0o100644, 0o40755) and status.st_uid == os.geteuid() and text.encode() == content
+    target = f" to {path.readlink()}" if path.is_symlink() else ""
+    return text if right and not empty else f"# {stat.filemode(status.st_mode)} of user {status.st_uid}{target}\n{text}"
 
 
 class Store:
-    """The folder /etc/nginx: trees/<name>, trees/proven (names, latest proof last), and the links that choose a tree."""
+    """The folder /etc/nginx: trees/<name>, trees/proven (names, latest proof last), the links that choose a tree."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -126,12 +120,12 @@ class Store:
 
     def live(self) -> str:
         """Return the name of the tree that `active` links to, or ''."""
-        folder, _, name = os.readlink(self.active).rpartition("/") if self.active.is_symlink() else ("", "", "")
-        return name if folder == "trees" and NAME.fullmatch(name) else ""
+        target = self.active.readlink() if self.active.is_symlink() else Path()
+        return target.name if target.parent == Path("trees") and NAME.fullmatch(target.name) else ""
 
     def linked(self) -> bool:
         """Tell whether nginx.conf is the link into the live tree."""
-        return self.conf.is_symlink() and os.readlink(self.conf) == "active/nginx.conf"
+        return self.conf.is_symlink() and self.conf.readlink() == Path("active/nginx.conf")
 
     def proven(self) -> list[str]:
         """Return the trees that a running server has answered with, latest proof last."""
@@ -149,8 +143,10 @@ class Store:
 
     def next_name(self, checksum: str) -> str:
         """Return the name of a new tree: one more than the highest number in use, and the head of the checksum."""
-        names = os.listdir(self.trees) if self.trees.is_dir() else []
-        return f"{max([0, *(int(m[1]) for m in map(NAME.fullmatch, names) if m)]) + 1:04d}-{checksum[:8]}"
+        numbers = [
+            int(match[1]) for match in map(NAME.fullmatch, (path.name for path in self.trees.glob("*"))) if match
+        ]
+        return f"{max(numbers, default=0) + 1:04d}-{checksum[:8]}"
 
     def read(self, name: str) -> dict[str, str]:
         """Return {path: text} of a tree, with what should not be in it."""
@@ -224,7 +220,7 @@ class Server:
     def call(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run a command; refuse with what it says when it fails."""
         try:
-            done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=self.timeout)
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=self.timeout)  # noqa: S603
         except subprocess.TimeoutExpired:
             raise RefusedError(f"`{' '.join(argv)}` did not end within {self.timeout} s") from None
         if done.returncode != 0:
@@ -301,10 +297,12 @@ class Server:
             if not select.select([handle], [], [], self.timeout)[0]:
                 raise RefusedError(f"the nginx started by hand, process {status.stray}, does not stop")
         bound = re.search(rf" {SOCKET}$", Path("/proc/net/unix").read_text(), re.MULTILINE) is not None
-        if not bound:  # left by a killed nginx; binding to it would fail
+        lost = bound and not SOCKET.exists()
+        if lost:  # only a restart makes it anew; and nginx would call it an emergency not to find it when it stops
+            SOCKET.touch()
+        elif not bound:  # left by a killed nginx, and binding to it would fail
             SOCKET.unlink(missing_ok=True)
-        # HUP, because `systemctl reload` says less than the proof will; a socket that was deleted takes a restart.
-        if status.master and bound == SOCKET.exists():
+        if status.master and not lost:  # HUP, because `systemctl reload` says less than the proof will
             os.kill(status.master, signal.SIGHUP)
             return "reloaded"
         self.call("systemctl", "restart", "nginx")
@@ -337,9 +335,9 @@ def kept(store: Store, tree: str) -> tuple[str, dict[str, str]]:
     return tree, texts
 
 
-def put_back(store: Store, server: Server, live: str, failed: str, ran: bool) -> None:
-    """Bring back what was live before, else the last proven tree that nginx takes, else the nginx.conf that was found."""
-    proven = store.proven()
+def put_back(store: Store, server: Server, live: str, ran: bool) -> None:
+    """Bring back what was live, else the last proven tree that nginx takes, else the nginx.conf that was found."""
+    proven, failed = store.proven(), store.live()
     for name in dict.fromkeys([live, *reversed(proven)]):
         if name != failed and name in proven:
             with contextlib.suppress(RefusedError, OSError):
@@ -348,7 +346,7 @@ def put_back(store: Store, server: Server, live: str, failed: str, ran: bool) ->
                 server.bring_up(name)
                 return
     if proven:
-        store.choose(live if live in proven else proven[-1])
+        store.choose(proven[-1])
         return
     store.restore_found()
     with contextlib.suppress(RefusedError):
@@ -358,25 +356,12 @@ def put_back(store: Store, server: Server, live: str, failed: str, ran: bool) ->
             server.call("systemctl", "stop", "nginx")
 
 
-def activate(store: Store, server: Server, name: str, result: dict[str, Any]) -> None:
-    """Make a tested tree live and have it proven, or put back what was there."""
-    live, ran = store.live(), any(server.status()[:2])
-    try:
-        store.choose(name)
-        result["action"] = server.bring_up(name)
-    except (RefusedError, OSError):
-        if name != live or name not in store.proven():
-            put_back(store, server, live, name, ran)
-            result["action"] = "rolled_back"
-        raise
-
-
 def converge(store: Store, server: Server, options: dict[str, Any], check: bool, result: dict[str, Any]) -> list[str]:
     """Do the whole run, keep `result` true at every step, return warnings; raise RefusedError or OSError."""
     missing = [path for path in (NGINX, *options["depends"]) if not Path(path).is_file()]
     if missing and not check:
         raise RefusedError(f"not on this host: {', '.join(missing)}")
-    live, status, warnings = store.live(), server.status(), []
+    live, status = store.live(), server.status()
     present = set(options["depends"]) - set(missing)
     sums = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in present}
     back = options["state"] == "rollback"
@@ -395,6 +380,7 @@ def converge(store: Store, server: Server, options: dict[str, Any], check: bool,
         previous=live,
         id=digest(texts),
     )
+    warnings = []
     if name != live and missing:
         warnings = [f"The tree was not tested, because this is not on the host yet: {', '.join(missing)}"]
     elif name != live:
@@ -404,11 +390,25 @@ def converge(store: Store, server: Server, options: dict[str, Any], check: bool,
         result["tested"] = True
     if result["changed"] and not check:
         if not served:
-            activate(store, server, name, result)
+            store.choose(name)
+            result["outcome"] = server.bring_up(name)
         store.record(name, options["keep"])
         if not status.enabled:
             server.call("systemctl", "enable", "nginx")
     return warnings
+
+
+def run(store: Store, server: Server, options: dict[str, Any], check: bool, result: dict[str, Any]) -> list[str]:
+    """Converge, or leave the host as it was found."""
+    live, ran = store.live(), any(server.status()[:2])
+    try:
+        return converge(store, server, options, check, result)
+    except (RefusedError, OSError):
+        now = store.live()
+        if now and not check and (now != live or now not in store.proven()):
+            put_back(store, server, live, ran)
+            result["outcome"] = "rolled_back"
+        raise
 
 
 def main() -> None:
@@ -429,10 +429,10 @@ def main() -> None:
     os.umask(0o022)
     store, options = Store(Path("/etc/nginx")), module.params
     server = Server(Path(options["error_log"]), options["timeout"])
-    result: dict[str, Any] = {"changed": False, "action": "none", "tested": False}
+    result: dict[str, Any] = {"changed": False, "outcome": "none", "tested": False}
     try:
         with store.locked() if store.root.is_dir() else contextlib.nullcontext():
-            for warning in converge(store, server, options, module.check_mode, result):
+            for warning in run(store, server, options, module.check_mode, result):
                 module.warn(warning)
     except (RefusedError, OSError) as error:
         module.fail_json(msg=str(error), serves=server.answer(), runs=any(server.status()[:2]), **result)
