@@ -30,7 +30,8 @@ def sidecar_sha256(archive: Path) -> str:
 class ActionModule(ActionBase):  # type: ignore[misc]
     """Asks the host first; a host that has the release costs one module call and no transfer."""
 
-    TRANSFERS_FILES = True
+    # A temporary folder is made only when there is something to send: without one, the module call is pipelined.
+    TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
