@@ -1,0 +1,175 @@
+"""Release archives: the same inputs give the same bytes, and a foreign archive is not trusted."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "roles" / "app" / "module_utils"))
+
+import gatehouse_archive as archive
+
+
+def tree(root: Path, **files: str) -> Path:
+    """Write files; `a__b` stands for the path a/b."""
+    for name, text in files.items():
+        file = root / name.replace("__", "/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return root
+
+
+def packed(root: Path) -> bytes:
+    target = io.BytesIO()
+    archive.write_archive(archive.tree_files(root), target)
+    return target.getvalue()
+
+
+def tar_with(tmp_path: Path, *members: tarfile.TarInfo) -> Path:
+    file = tmp_path / "made.tar.gz"
+    with tarfile.open(file, "w:gz") as tar:
+        for member in members:
+            tar.addfile(member, io.BytesIO(b"x" * member.size))
+    return file
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, mode: int = 0o644, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode, info.linkname = kind, mode, link
+    info.size = 1 if kind == tarfile.REGTYPE else 0
+    return info
+
+
+def test_bytes_depend_on_content_alone(tmp_path: Path) -> None:
+    one = tree(tmp_path / "one", b="2", a__c="1")
+    two = tree(tmp_path / "elsewhere" / "two", a__c="1", b="2")
+    for file in two.rglob("*"):
+        os.utime(file, (1, 1))
+    (two / "b").chmod(0o640)
+    assert packed(one) == packed(two)
+    (two / "b").chmod(0o750)
+    assert packed(one) != packed(two)
+
+
+def test_members_are_sorted_and_anonymous(tmp_path: Path) -> None:
+    root = tree(tmp_path / "one", b="2", a__c="1", a_="0")
+    with tarfile.open(fileobj=io.BytesIO(packed(root))) as tar:
+        members = tar.getmembers()
+    assert [info.name for info in members] == sorted(info.name for info in members)
+    assert {(info.uid, info.gid, info.uname, info.gname, info.mtime) for info in members} == {
+        (0, 0, "", "", archive.EPOCH)
+    }
+
+
+def test_inputs_change_with_path_content_mode_and_recipe(tmp_path: Path) -> None:
+    root = tree(tmp_path / "one", a="1", skipped__x="1")
+    first = archive.inputs_digest(root, ["skipped"], {"commands": []})
+    (root / "skipped" / "x").write_text("2")
+    assert archive.inputs_digest(root, ["skipped"], {"commands": []}) == first
+    seen = {first, archive.inputs_digest(root, ["skipped"], {"commands": [["true"]]})}
+    (root / "a").chmod(0o755)
+    seen.add(archive.inputs_digest(root, ["skipped"], {"commands": []}))
+    (root / "a").write_text("2")
+    seen.add(archive.inputs_digest(root, ["skipped"], {"commands": []}))
+    (root / "a").rename(root / "b")
+    seen.add(archive.inputs_digest(root, ["skipped"], {"commands": []}))
+    assert len(seen) == 5
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern", "expected"),
+    [
+        ("a/b/c.pyc", "*.pyc", True),
+        (".git/config", ".git", True),
+        (".env.local", ".env*", True),
+        ("environment", ".env*", False),
+        ("lib/python3.13/bin/gunicorn", "lib/*/bin", True),
+        ("lib/python3.13/flask/bin/x", "lib/*/bin", False),
+        ("app/lib/python3.13/bin", "lib/*/bin", False),
+        ("distant", "dist", False),
+    ],
+)
+def test_patterns(path: str, pattern: str, expected: bool) -> None:
+    assert archive.matches(path, [pattern]) is expected
+
+
+def test_a_link_in_the_source_is_refused_unless_excluded(tmp_path: Path) -> None:
+    root = tree(tmp_path / "one", a="1")
+    (root / "out").symlink_to("/etc")
+    with pytest.raises(archive.ArchiveError, match="out is a link; a release holds plain files only"):
+        list(archive.tree_files(root))
+    assert [name for name, _ in archive.tree_files(root, ["out"])] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (member("/etc/cron.d/x"), "archive member '/etc/cron.d/x' would leave the release's folder"),
+        (member("a/../../x"), "archive member 'a/../../x' would leave the release's folder"),
+        (member("a\nb"), r"archive member 'a\\nb' would leave the release's folder"),
+        (member("a", tarfile.SYMTYPE, link="/etc"), "archive member 'a' is neither a file nor a folder"),
+        (member("a", tarfile.LNKTYPE, link="b"), "archive member 'a' is neither a file nor a folder"),
+        (member("a", tarfile.CHRTYPE), "archive member 'a' is neither a file nor a folder"),
+        (member("a", tarfile.FIFOTYPE), "archive member 'a' is neither a file nor a folder"),
+        (member("a", mode=0o4755), "archive member 'a' has a set-user, set-group or sticky bit"),
+    ],
+)
+def test_an_unsafe_member_refuses_the_whole_archive(tmp_path: Path, bad: tarfile.TarInfo, message: str) -> None:
+    file = tar_with(tmp_path, member("good"), bad)
+    with pytest.raises(archive.ArchiveError, match=message):
+        archive.unpack(file, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_member_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError):
+        archive.unpack(tar_with(tmp_path, member("a"), member("a")), tmp_path / "out")
+
+
+def test_unpacked_is_what_was_packed_with_plain_modes(tmp_path: Path) -> None:
+    root = tree(tmp_path / "one", a__b="1", run="2")
+    (root / "run").chmod(0o700)
+    file = tmp_path / "x.tar.gz"
+    file.write_bytes(packed(root))
+    archive.unpack(file, tmp_path / "out")
+    found = {
+        name: (path.read_text(), oct(path.stat().st_mode & 0o7777))
+        for name, path in archive.tree_files(tmp_path / "out")
+    }
+    assert found == {"a/b": ("1", "0o644"), "run": ("2", "0o755")}
+
+
+def test_an_edit_by_hand_changes_the_tree_digest(tmp_path: Path) -> None:
+    root = tree(tmp_path / "one", a="1", b__c="1")
+    seen = {archive.tree_digest(root)}
+    assert archive.tree_digest(root) in seen
+    (root / "a").write_text("2")
+    os.utime(root / "a", ns=(0, 12345))
+    seen.add(archive.tree_digest(root))
+    (root / "b" / "c").chmod(0o600)
+    seen.add(archive.tree_digest(root))
+    (root / "b" / "new").touch()
+    seen.add(archive.tree_digest(root))
+    assert len(seen) == 4
+
+
+@pytest.mark.parametrize(
+    ("newest_first", "keep", "protected", "removed"),
+    [
+        (["d", "c", "b", "a"], 3, ["d", "c"], ["a"]),
+        (["d", "c", "b", "a"], 2, ["a", "b"], ["d", "c"]),
+        (["c", "b", "a"], 1, ["c", "a"], ["b"]),
+        (["b", "a"], 3, ["b", ""], []),
+        ([], 3, ["new"], []),
+        (["b", "a"], 2, ["new", "b"], ["a"]),
+    ],
+)
+def test_pruning_never_takes_the_protected(
+    newest_first: list[str], keep: int, protected: list[str], removed: list[str]
+) -> None:
+    assert archive.prune_choice(newest_first, keep, protected) == removed

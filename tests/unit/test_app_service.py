@@ -1,0 +1,97 @@
+"""What systemd is told: environment files, command lines, and when an answer counts as healthy."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROLES = Path(__file__).parents[2] / "roles"
+sys.path[:0] = [str(ROLES / "app" / "module_utils"), str(ROLES / "app" / "filter_plugins")]
+sys.path.insert(0, str(ROLES / "flask_app" / "filter_plugins"))
+
+
+@pytest.fixture(scope="module")
+def service() -> Any:
+    import gatehouse_service
+
+    return gatehouse_service
+
+
+def test_environment_values_are_quoted(service: Any) -> None:
+    text = service.environment_file({"B": 'say "hi" $HOME `x` \\n', "A": 5})
+    assert text == service.HEADER + 'A="5"\nB="say \\"hi\\" \\$HOME \\`x\\` \\\\n"\n'
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"A-B": "1"}, "'A-B' is no name for an environment variable: use letters, digits and _"),
+        ({"A\nX": "1"}, "no name for an environment variable"),
+        ({"A": True}, "the value of A must be a string or an integer: put quotes around it"),
+        ({"A": ["x"]}, "the value of A must be a string or an integer"),
+        ({"A": "x\0y"}, "the value of A has a control character in it"),
+    ],
+)
+def test_environment_that_cannot_be_written(service: Any, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        service.environment_file(values)
+
+
+def test_secret_files_show_nothing_in_a_diff(service: Any, tmp_path: Path) -> None:
+    file = tmp_path / "app.secrets.env"
+    file.write_text('KEY="old-secret"\n')
+    shown = service.ManagedFile(file, 'KEY="new-secret"\n', 0o600, secret=True).diff()
+    assert "secret" not in shown["before"] + shown["after"]
+    assert shown["before"] != shown["after"]
+
+
+@pytest.mark.parametrize(
+    ("address", "url"), [("10.0.0.1", "http://10.0.0.1:80/healthz"), ("fd00::1", "http://[fd00::1]:80/healthz")]
+)
+def test_gate_url(service: Any, address: str, url: str) -> None:
+    assert service.Gate(address, 80, "/healthz", 5).url == url
+
+
+def test_systemd_command() -> None:
+    from systemd_command import systemd_command
+
+    assert systemd_command(["bin/start"], "/srv/x/current") == "/srv/x/current/bin/start"
+    assert systemd_command(["/usr/bin/node", "a b", '50% "$X"', "c\\d"], "/srv/x") == (
+        '/usr/bin/node "a b" "50%% \\"$$X\\"" "c\\\\d"'
+    )
+
+
+@pytest.mark.parametrize(
+    "words", [[], "bin/start", [""], [5], ["-bin/start"], ["+/bin/sh"], ["a\nb"], ["a", "b\nUser=root"]]
+)
+def test_systemd_command_refuses(words: Any) -> None:
+    from systemd_command import systemd_command
+
+    with pytest.raises(ValueError, match="app_start_command"):
+        systemd_command(words, "/srv/x")
+
+
+def test_uv_install_command() -> None:
+    from uv_install_command import uv_install_command
+
+    words = uv_install_command("3.13", "x86_64-manylinux_2_28", "requirements.txt")
+    assert words[:3] == ["uv", "pip", "install"]
+    assert words[words.index("--target") + 1] == "lib/python3.13"
+    assert {"--require-hashes", "--only-binary"} <= set(words)
+    with pytest.raises(ValueError, match=r"flask_app_python_versions has 3.1: write the version as text"):
+        uv_install_command(3.1, "x", "y")
+
+
+def test_start_script_names_the_missing_python(tmp_path: Path) -> None:
+    script = ROLES / "flask_app" / "files" / "start.sh"
+    done = subprocess.run(  # noqa: S603
+        [shutil.which("sh") or "/bin/sh", str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 78
+    assert "add '3." in done.stderr
+    assert "to flask_app_python_versions" in done.stderr
