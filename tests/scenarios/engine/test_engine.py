@@ -309,6 +309,14 @@ def test_two_runs_at_once_take_turns(engine: Engine) -> None:
     assert {result["tree"] for result in results} <= set(engine.trees())
 
 
+def test_a_run_waits_for_the_one_before_it(engine: Engine) -> None:
+    live = engine.live()
+    held = "sleep 4; readlink /etc/nginx/active > /root/seen"
+    engine.sh(f"rm -f /root/seen; systemd-run -q flock /etc/nginx sh -c '{held}'")
+    assert engine.apply(tree("two"))["outcome"] == "reloaded"
+    assert engine.sh("cat /root/seen") == f"trees/{live}"
+
+
 def test_no_request_is_lost_in_twenty_reloads(engine: Engine) -> None:
     answers: list[str] = []
     done = threading.Event()

@@ -1,0 +1,251 @@
+"""The parts of nginx_tree that need no nginx: checksums, trees on disk, links, and the checks on the controller."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROLE = Path(__file__).parents[2] / "roles/nginx"
+
+
+def load(path: Path) -> ModuleType:
+    """Import a file that is no package's."""
+    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+module = load(ROLE / "library/nginx_tree.py")
+action = load(ROLE / "action_plugins/nginx_tree.py")
+FILES = {"nginx.conf": "events {}\n", "sites/a.conf": "server {}\n"}
+SUMS = {"/etc/ssl/b.pem": "22", "/etc/ssl/a.pem": "11"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Any:
+    """Return a store with a configuration that was found."""
+    os.umask(0o022)
+    (tmp_path / "nginx.conf").write_text("found\n")
+    return module.Store(tmp_path)
+
+
+def add(store: Any, word: str, keep: int = 5) -> str:
+    """Write a tree, make it live and proven; return its name."""
+    name, texts = module.wanted(store, {**FILES, "word": word}, SUMS)
+    store.create(name, texts)
+    store.choose(name)
+    store.record(name, keep)
+    return str(name)
+
+
+def test_identity_names_the_tree_and_what_it_depends_on() -> None:
+    assert module.identity("0001-12345678", SUMS) == (
+        "# This file is written by Gatehouse. Through it the running nginx proves which tree it serves.\n"
+        "# /etc/ssl/a.pem 11\n"
+        "# /etc/ssl/b.pem 22\n"
+        "server {\n"
+        "    listen unix:/run/nginx-identity.sock;\n"
+        "    access_log off;\n"
+        '    return 200 "0001-12345678";\n'
+        "}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ({**FILES, "identity.conf": module.identity("0009-12345678", SUMS)}, True),
+        ({**FILES, "identity.conf": module.identity("0001-12345678", {**SUMS, "/etc/ssl/a.pem": "12"})}, False),
+        ({**FILES, "identity.conf": module.identity("0001-12345678", SUMS), "more": ""}, False),
+        ({"nginx.conf": "events {}\n", "identity.conf": module.identity("0001-12345678", SUMS)}, False),
+    ],
+)
+def test_the_checksum_covers_everything_but_the_name(other: dict[str, str], same: bool) -> None:
+    first = module.digest({**FILES, "identity.conf": module.identity("0001-12345678", SUMS)})
+    assert (module.digest(other) == first) is same
+
+
+def test_a_written_tree_is_the_wanted_one(store: Any) -> None:
+    name = add(store, "one")
+    assert name.startswith("0001-")
+    assert store.live() == name
+    assert store.linked()
+    assert (store.root / "nginx.conf").read_text() == "events {}\n"
+    assert store.found.read_text() == "found\n"
+    assert module.wanted(store, {**FILES, "word": "one"}, SUMS)[0] == name
+    assert module.wanted(store, {**FILES, "word": "two"}, SUMS)[0].startswith("0002-")
+    assert module.wanted(store, {**FILES, "word": "one"}, {})[0].startswith("0002-")
+
+
+@pytest.mark.parametrize(
+    ("damage", "path", "text"),
+    [
+        (lambda top: (top / "word").write_text("two"), "word", "two"),
+        (lambda top: (top / "word").write_bytes(b"one\xff"), "word", "# -rw-r--r-- of user {uid}\none\\xff"),
+        (lambda top: (top / "word").chmod(0o600), "word", "# -rw------- of user {uid}\none"),
+        (lambda top: (top / "sites").chmod(0o700), "sites", "# drwx------ of user {uid}\n"),
+        (lambda top: (top / "empty").mkdir(), "empty", "# drwxr-xr-x of user {uid}\n"),
+        (lambda top: (top / "link").symlink_to("/etc"), "link", "# lrwxrwxrwx of user {uid} to /etc\n"),
+        (lambda top: os.mkfifo(top / "pipe", 0o644), "pipe", "# prw-r--r-- of user {uid}\n"),
+    ],
+)
+def test_each_kind_of_damage_is_seen(store: Any, damage: Any, path: str, text: str) -> None:
+    name = add(store, "one")
+    damage(store.trees / name)
+    assert store.read(name)[path] == text.format(uid=os.geteuid())
+    assert module.wanted(store, {**FILES, "word": "one"}, SUMS)[0] != name
+    assert module.digest(store.read(name))[:8] != name[-8:]
+
+
+def test_an_nginx_conf_in_place_of_the_link_is_a_difference(store: Any) -> None:
+    name = add(store, "one")
+    store.conf.unlink()
+    store.conf.write_text("events {}\n")
+    assert not store.linked()
+    assert module.wanted(store, {**FILES, "word": "one"}, SUMS)[0] != name
+
+
+def test_what_was_found_is_kept_from_the_first_takeover_on(store: Any) -> None:
+    add(store, "one")
+    store.conf.unlink()
+    store.conf.write_text("by hand later\n")
+    add(store, "two")
+    assert store.found.read_text() == "found\n"
+
+
+def test_an_undone_takeover_leaves_what_was_found(store: Any) -> None:
+    name, texts = module.wanted(store, FILES, {})
+    with store.locked():
+        store.create(name, texts)
+        store.choose(name)
+        store.restore_found()
+    assert sorted(path.name for path in store.root.iterdir()) == ["nginx.conf"]
+    assert store.conf.read_text() == "found\n"
+
+
+def test_the_sweep_leaves_live_and_proven_trees_only(store: Any) -> None:
+    names = [add(store, word, keep=2) for word in ("one", "two", "three")]
+    for leftover in ("trees/0009-12345678", "trees/.test"):
+        (store.root / leftover).mkdir()
+    for leftover in ("trees/.proven", ".active.gatehouse", ".nginx.conf.gatehouse"):
+        (store.root / leftover).write_text("")
+    with store.locked():
+        assert sorted(path.name for path in store.trees.iterdir()) == [*names[1:], "proven"]
+    assert sorted(path.name for path in store.root.iterdir()) == [
+        "active",
+        "nginx.conf",
+        "nginx.conf.before-gatehouse",
+        "trees",
+    ]
+
+
+def test_the_sweep_spares_a_tree_that_is_live_but_not_yet_proven(store: Any) -> None:
+    name, texts = module.wanted(store, FILES, {})
+    store.create(name, texts)
+    store.choose(name)
+    store.sweep()
+    assert store.live() == name
+    assert store.read(name) == texts
+
+
+@pytest.mark.parametrize("target", ["elsewhere/0001-12345678", "/etc/nginx/trees/0001-12345678", "trees/mine", "trees"])
+def test_a_link_that_nginx_tree_did_not_make_is_no_live_tree(store: Any, target: str) -> None:
+    store.active.symlink_to(target)
+    assert store.live() == ""
+
+
+def test_going_back(store: Any) -> None:
+    names = [add(store, word) for word in ("one", "two", "three")]
+    assert module.kept(store, "previous") == (names[1], store.read(names[1]))
+    store.choose(names[1])
+    assert module.kept(store, "previous")[0] == names[0]
+    assert module.kept(store, names[2])[0] == names[2]
+    store.choose(names[0])
+    with pytest.raises(module.RefusedError, match="no earlier tree"):
+        module.kept(store, "previous")
+    with pytest.raises(module.RefusedError, match="tree: 0000-12345678 is not kept on this host, which has 0001-"):
+        module.kept(store, "0000-12345678")
+    (store.trees / names[2] / "word").write_text("other")
+    with pytest.raises(module.RefusedError, match=f"tree: {names[2]} was changed by hand since it was proven"):
+        module.kept(store, names[2])
+
+
+def test_the_error_log_is_read_from_where_it_was(tmp_path: Path) -> None:
+    log = tmp_path / "error.log"
+    server = module.Server(log, 1)
+    assert server.emergencies(0) == []
+    old = "2026/11/21 22:53:12 [emerg] 1#1: old\n"
+    new = (
+        "2026/11/21 22:53:12 [notice] 5601#5601: signal process started\n"
+        "2026/11/21 22:53:12 [emerg] 5601#5601: bind() to 0.0.0.0:22 failed (98: Address already in use)\n"
+        "2026/11/21 22:53:13 [emerg] 5601#5601: bind() to 0.0.0.0:22 failed (98: Address already in use)\n"
+        "2026/11/21 22:53:14 [emerg] 5601#5601: still could not bind()\n"
+    )
+    expected = ["bind() to 0.0.0.0:22 failed (98: Address already in use)", "still could not bind()"]
+    log.write_text(old + new)
+    assert server.emergencies(len(old)) == expected
+    log.write_text(new)  # rotated since
+    assert server.emergencies(len(old + new)) == expected
+    assert [bool(module.BIND_RETRY.search(line)) for line in expected] == [True, False]
+
+
+def test_a_command_that_fails_or_hangs_is_told(tmp_path: Path) -> None:
+    server = module.Server(tmp_path / "error.log", 1)
+    with pytest.raises(module.RefusedError, match=r"^told$"):
+        server.call("sh", "-c", "echo told >&2; exit 3")
+    with pytest.raises(module.RefusedError, match=r"`false` ended with 1"):
+        server.call("false")
+    with pytest.raises(module.RefusedError, match="`sleep 9` did not end within 1 s"):
+        server.call("sleep", "9")
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"a.conf": ""}, "the tree has no nginx.conf"),
+        ({"../a": ""}, "'../a': write a path below active/, of letters, digits and _ - . /"),
+        ({"/etc/a": ""}, "'/etc/a': write a path below active/, of letters, digits and _ - . /"),
+        ({"a//b": ""}, "'a//b': write a path below active/, of letters, digits and _ - . /"),
+        ({"a b": ""}, "'a b': write a path below active/, of letters, digits and _ - . /"),
+        ({".a": ""}, "'.a': write a path below active/, of letters, digits and _ - . /"),
+        ({"a\n": ""}, "'a\\n': write a path below active/, of letters, digits and _ - . /"),
+        ({"identity.conf": ""}, "identity.conf: nginx_tree writes this file itself; choose another name"),
+        ({"a": "", "a/b": ""}, "a/b: a is a file of the tree, so it cannot be a folder"),
+        ({"a": 1}, "a: the content must be text"),
+        (
+            {"a": "http { include sites/*.conf; }"},
+            "a: include sites/*.conf: write active/... for a file of the tree, else an absolute path",
+        ),
+        (
+            {"a": "  include /etc/nginx/active/a;"},
+            "a: include /etc/nginx/active/a: write active/... for a file of the tree, else an absolute path",
+        ),
+    ],
+)
+def test_a_tree_that_cannot_work_is_refused_on_the_controller(files: dict[str, Any], message: str) -> None:
+    base = (
+        {}
+        if "nginx.conf" in message
+        else {"nginx.conf": "include active/sites/*.conf;\ninclude /etc/nginx/mime.types;"}
+    )
+    assert action.problems({**base, **files}) == [message]
+
+
+def test_differences_name_the_paths_and_what_is_new_or_gone() -> None:
+    entries = action.differences(
+        {"active/b": "1\n2\n", "active/gone": "x\n"}, {"active/b": "1\n3\n", "active/a": "y\n"}
+    )
+    assert [(entry["before_header"], entry["after_header"]) for entry in entries] == [
+        ("/dev/null", "active/a"),
+        ("active/b", "active/b"),
+        ("active/gone", "/dev/null"),
+    ]
+    assert action.unified(entries[1]) == "--- active/b\n+++ active/b\n@@ -1,2 +1,2 @@\n 1\n-2\n+3"
