@@ -87,7 +87,7 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             return result
         if not result["installed"]:
-            package = {"name": "nftables", "update_cache": True}
+            package = {"name": "nftables"}
             done = self._execute_module("ansible.builtin.apt", package, task_vars=task_vars)
             if done.get("failed"):
                 return {**result, **done}
