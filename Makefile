@@ -8,7 +8,7 @@ SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule
 # An environment other than the lab is rehearsed: its inventory, but the lab's keys and made-up secrets.
 REHEARSAL := $(if $(filter lab,$(ENV)),,-e @.lab/$(ENV)/connection.yml)
 
-.PHONY: help lab lab-up lab-down lint unit render contract molecule test lock clean
+.PHONY: help lab lab-up lab-down lint unit render contract molecule test bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -48,6 +48,9 @@ molecule: $(SCENARIOS:%=molecule-%) ## Every scenario on real hosts; `make molec
 
 molecule-%: .venv/ready
 	@.ci/step "Scenario $*" "To look at its hosts: molecule test -s $* --destroy never" molecule test -s $*
+
+bench: .venv/ready ## What a run with nothing to do costs on the lab, which must be up
+	@python3 tests/bench/idle_run.py
 
 lock: .venv/ready ## Renew requirements.txt from pyproject.toml, and the applications' locks
 	uv pip compile -q --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-header \
