@@ -18,7 +18,8 @@ ROLE = Path(__file__).resolve().parents[2] / "roles" / "firewall"
 def load(folder: str) -> ModuleType:
     """Import the plugin by its path; a role's folders are no packages."""
     spec = importlib.util.spec_from_file_location(f"unit_{folder}", ROLE / folder / "nftables_ruleset.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -76,9 +77,7 @@ class Connection(ConnectionBase):  # type: ignore[misc]
     def _connect(self) -> Any:
         return self
 
-    def exec_command(
-        self, cmd: str, in_data: bytes | None = None, sudoable: bool = True
-    ) -> tuple[int, bytes, bytes]:
+    def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         raise NotImplementedError
 
     put_file = fetch_file = close = exec_command
@@ -181,9 +180,7 @@ def test_only_an_operators_own_file_is_foreign(
 
 
 @pytest.mark.parametrize("record", [None, "", "not json", "[]", '{"text": "x"}'])
-def test_a_lost_record_is_a_difference_not_an_error(
-    record: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lost_record_is_a_difference_not_an_error(record: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "read", lambda _path: record)
     assert module.recorded() == {}
 

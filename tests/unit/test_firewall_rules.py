@@ -26,7 +26,8 @@ APP = {"name": "app", "port": 5000, "sources": ["10.10.0.11"]}
 def load(path: Path) -> ModuleType:
     """Import a plugin by its path; a role's folders are no packages."""
     spec = importlib.util.spec_from_file_location(f"unit_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -87,9 +88,7 @@ def said(services: Any, admins: Any = ADMINS, port: Any = 22) -> list[str]:
             ["ip saddr { 10.0.0.0/8 } tcp 22 ssh"],
             id="overlap",
         ),
-        pytest.param(
-            [], ["10.0.0.0/25", "10.0.0.128/25"], ["ip saddr { 10.0.0.0/24 } tcp 22 ssh"], id="adjacent"
-        ),
+        pytest.param([], ["10.0.0.0/25", "10.0.0.128/25"], ["ip saddr { 10.0.0.0/24 } tcp 22 ssh"], id="adjacent"),
         pytest.param([], ["FD00::0001"], ["ip6 saddr { fd00::1 } tcp 22 ssh"], id="canonical spelling"),
     ],
 )
@@ -120,8 +119,7 @@ def test_rules(services: Any, admins: Any, rules: list[str]) -> None:
         ),
         (
             {"sources": []},
-            "firewall_services[0].sources is empty: list who is admitted, or leave sources out "
-            "to admit anyone",
+            "firewall_services[0].sources is empty: list who is admitted, or leave sources out to admit anyone",
         ),
         (
             {"sources": "10.0.0.1"},
@@ -137,8 +135,7 @@ def test_rules(services: Any, admins: Any, rules: list[str]) -> None:
         ),
         (
             {"sources": ["10.0.0.5/24"]},
-            "firewall_services[0].sources[0] has host bits set: write 10.0.0.0/24 or 10.0.0.5, "
-            "got '10.0.0.5/24'",
+            "firewall_services[0].sources[0] has host bits set: write 10.0.0.0/24 or 10.0.0.5, got '10.0.0.5/24'",
         ),
         (
             {"port": 22},
@@ -157,9 +154,7 @@ def test_the_rest_of_the_input_is_checked() -> None:
         "firewall_services[0] must be a mapping with name, port, protocol and sources, got 'http'"
     ]
     assert said("http") == ["firewall_services must be a list, got 'http'"]
-    assert said([APP, APP]) == [
-        "firewall_services[1].name 'app' is taken by firewall_services[0]: choose another"
-    ]
+    assert said([APP, APP]) == ["firewall_services[1].name 'app' is taken by firewall_services[0]: choose another"]
     assert said([], ADMINS, 0) == ["firewall_ssh_port must be an integer from 1 to 65535, got 0"]
     assert said([], []) == [
         "firewall_admin_sources is empty: list who may reach SSH, the controller's address among them"
@@ -182,9 +177,7 @@ def test_no_text_becomes_a_rule_of_its_own(name: str, source: str) -> None:
         return
     for rule in rules:
         assert not set(rule["name"]) & set("\"'\\{};\n\r ")
-        assert not set(rule["match"].replace(" saddr { ", "").replace(" } ", "")) - set(
-            "ip0123456789abcdef.:/, "
-        )
+        assert not set(rule["match"].replace(" saddr { ", "").replace(" } ", "")) - set("ip0123456789abcdef.:/, ")
 
 
 def test_the_order_of_the_input_does_not_matter() -> None:
@@ -194,9 +187,7 @@ def test_the_order_of_the_input_does_not_matter() -> None:
 
 def test_logging_comes_last_before_the_drop() -> None:
     lines = [line.strip() for line in render(firewall_log_drops=True).splitlines()]
-    assert (
-        lines[lines.index("drop") - 1] == 'limit rate 5/minute burst 10 packets log prefix "gatehouse drop: "'
-    )
+    assert lines[lines.index("drop") - 1] == 'limit rate 5/minute burst 10 packets log prefix "gatehouse drop: "'
     assert not any("log prefix" in line for line in render().splitlines())
 
 
@@ -230,5 +221,6 @@ def test_nft_loads_the_text_twice_and_keeps_other_tables(inputs: dict[str, Any],
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("table inet") == 2
     ssh = [line.strip() for line in done.stdout.splitlines() if 'comment "ssh"' in line]
-    assert ssh and all("saddr" in line and "tcp dport 22 accept" in line for line in ssh)
+    assert ssh
+    assert all("saddr" in line and "tcp dport 22 accept" in line for line in ssh)
     assert done.stdout.split("chain forward")[0].rstrip().splitlines()[-2].strip() == "drop"

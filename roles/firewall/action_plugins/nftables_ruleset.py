@@ -30,7 +30,7 @@ def client(said: str) -> tuple[str, int] | None:
 
 
 def uncovered(address: str, sources: list[str]) -> str:
-    """The refusal before anything was changed."""
+    """Return the refusal before anything was changed."""
     return (
         "These rules would lock this controller out, so nothing was changed on the host: it sees us as "
         f"{address}, and firewall_admin_sources holds only {', '.join(sources)}. "
@@ -39,7 +39,7 @@ def uncovered(address: str, sources: list[str]) -> str:
 
 
 def cut_off(seen: tuple[str, int] | None, sources: list[str], ssh_port: int, reason: str) -> str:
-    """What is said after the restore has fired."""
+    """Return what is said after the restore has fired."""
     address, port = seen or ("an unknown address", ssh_port)
     remedy = (
         "Set firewall_ssh_port to the port that sshd listens on."
@@ -55,7 +55,7 @@ def cut_off(seen: tuple[str, int] | None, sources: list[str], ssh_port: int, rea
     )
 
 
-class ActionModule(ActionBase):
+class ActionModule(ActionBase):  # type: ignore[misc]
     """One remote call where nothing differs; four where rules are loaded."""
 
     _supports_check_mode = True
@@ -126,9 +126,7 @@ class ActionModule(ActionBase):
                 time.sleep(1)
                 continue
             if done.get("restored"):
-                raise AnsibleActionFail(
-                    cut_off(seen, self._args["admin_sources"], self._args["ssh_port"], reason)
-                )
+                raise AnsibleActionFail(cut_off(seen, self._args["admin_sources"], self._args["ssh_port"], reason))
             return done
         raise AnsibleActionFail(
             f"The host does not answer {GRACE} s after its restore was due: {reason}. At its console, "

@@ -28,16 +28,12 @@ def _networks(value: Any, where: str, problems: list[str]) -> list[Network]:
             # A bare integer would be read as an address (1 is 0.0.0.1): only text is.
             network = ipaddress.ip_network(source if isinstance(source, str) else "", strict=False)
         except ValueError:
-            problems.append(
-                f"{where}[{index}] must be an address or a CIDR such as 10.10.0.0/24, got {source!r}"
-            )
+            problems.append(f"{where}[{index}] must be an address or a CIDR such as 10.10.0.0/24, got {source!r}")
             continue
         # `10.0.0.5/8` admits 16 million hosts where its author perhaps meant one.
         address = source.partition("/")[0]
         if address != source and network.network_address != ipaddress.ip_address(address):
-            problems.append(
-                f"{where}[{index}] has host bits set: write {network} or {address}, got {source!r}"
-            )
+            problems.append(f"{where}[{index}] has host bits set: write {network} or {address}, got {source!r}")
         found.append(network)
     return found
 
@@ -69,9 +65,7 @@ def _service(value: Any, where: str, problems: list[str]) -> dict[str, Any]:
         problems.append(f"{where}.protocol must be tcp or udp, got {protocol!r}")
     # A list computed from a group that lost its hosts is empty: it must not open the port to the world.
     if isinstance(sources, (list, tuple)) and not sources:
-        problems.append(
-            f"{where}.sources is empty: list who is admitted, or leave sources out to admit anyone"
-        )
+        problems.append(f"{where}.sources is empty: list who is admitted, or leave sources out to admit anyone")
     return {
         "name": str(name),
         "protocol": str(protocol),
@@ -81,8 +75,10 @@ def _service(value: Any, where: str, problems: list[str]) -> dict[str, Any]:
 
 
 def _lines(service: dict[str, Any]) -> list[dict[str, Any]]:
-    """One rule per address family in use, or one for both where anyone is admitted; overlaps are merged
-    because nftables refuses a set with overlapping intervals (nft(8), "Set specification")."""
+    """One rule per address family in use, or one for both where anyone is admitted.
+
+    Overlaps are merged because nftables refuses a set with overlapping intervals (nft(8), "Set specification").
+    """
     rule = {"name": service["name"], "protocol": service["protocol"], "port": service["port"], "match": ""}
     if service["networks"] is None:
         return [rule]
@@ -90,8 +86,7 @@ def _lines(service: dict[str, Any]) -> list[dict[str, Any]]:
     for version, family in ((4, "ip"), (6, "ip6")):
         networks: list[Any] = [network for network in service["networks"] if network.version == version]
         merged = [
-            str(n.network_address) if n.num_addresses == 1 else str(n)
-            for n in ipaddress.collapse_addresses(networks)
+            str(n.network_address) if n.num_addresses == 1 else str(n) for n in ipaddress.collapse_addresses(networks)
         ]
         if merged:
             lines.append({**rule, "match": f"{family} saddr {{ {', '.join(merged)} }} "})
@@ -113,9 +108,7 @@ def firewall_rules(services: Sequence[Any], admin_sources: Any, ssh_port: Any) -
     port = _port(ssh_port, "firewall_ssh_port", problems)
     admins = _networks(admin_sources, "firewall_admin_sources", problems)
     if isinstance(admin_sources, (list, tuple)) and not admin_sources:
-        problems.append(
-            "firewall_admin_sources is empty: list who may reach SSH, the controller's address among them"
-        )
+        problems.append("firewall_admin_sources is empty: list who may reach SSH, the controller's address among them")
     if not isinstance(services, (list, tuple)):
         problems.append(f"firewall_services must be a list, got {services!r}")
         services = []
@@ -124,17 +117,11 @@ def firewall_rules(services: Sequence[Any], admin_sources: Any, ssh_port: Any) -
     for index, service in enumerate(read):
         where, name = f"firewall_services[{index}]", service.get("name", "?")
         if name != "?" and first.setdefault(name, index) != index:
-            problems.append(
-                f"{where}.name {name!r} is taken by firewall_services[{first[name]}]: choose another"
-            )
+            problems.append(f"{where}.name {name!r} is taken by firewall_services[{first[name]}]: choose another")
         if port and service.get("port") == port and service["protocol"] == "tcp":
-            problems.append(
-                f"{where}.port {port} is the SSH port: list who may reach it in firewall_admin_sources"
-            )
+            problems.append(f"{where}.port {port} is the SSH port: list who may reach it in firewall_admin_sources")
     if problems:
-        raise AnsibleFilterError(
-            "The firewall's input is wrong:\n" + "\n".join(f"- {line}" for line in problems)
-        )
+        raise AnsibleFilterError("The firewall's input is wrong:\n" + "\n".join(f"- {line}" for line in problems))
     read.sort(key=lambda service: (service["port"], service["protocol"], service["name"]))
     ssh = {"name": "ssh", "protocol": "tcp", "port": port, "networks": admins}
     return [line for service in [ssh, *read] for line in _lines(service)]

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
 DOCUMENTATION = r"""
 module: nftables_ruleset
 short_description: Makes a text the nftables ruleset of a host and never locks the controller out
@@ -72,16 +82,6 @@ restored:
   type: bool
 """
 
-import glob
-import hashlib
-import json
-import os
-import shutil
-import subprocess
-from typing import Any
-
-from ansible.module_utils.basic import AnsibleModule
-
 NFT = "/usr/sbin/nft"
 FILE = "/etc/nftables.conf"
 BACKUP = FILE + ".before-gatehouse"
@@ -103,7 +103,7 @@ mv -T {pending}/armed-{token} {pending}/restored-{token} || exit 0
 
 def run(argv: list[str], text: str | None = None) -> tuple[int, str]:
     """Run a program; give its exit status and all it said."""
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 (an argument list, never a shell)
         argv, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     return done.returncode, done.stdout
@@ -112,21 +112,20 @@ def run(argv: list[str], text: str | None = None) -> tuple[int, str]:
 def read(path: str) -> str | None:
     """Text of a file, or None where there is none."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as handle:
-            return handle.read()
+        return Path(path).read_text(encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:
         return None
 
 
 def write(path: str, text: str, mode: int) -> None:
     """Replace a file in one rename, on disk before it is seen."""
-    staged = f"{path}.gatehouse-new"
-    with open(staged, "w", encoding="utf-8", errors="surrogateescape") as handle:
+    staged = Path(f"{path}.gatehouse-new")
+    with staged.open("w", encoding="utf-8", errors="surrogateescape") as handle:
         os.fchmod(handle.fileno(), mode)
         handle.write(text)
         handle.flush()
         os.fsync(handle.fileno())
-    os.replace(staged, path)
+    staged.replace(path)
 
 
 def live_table() -> str:
@@ -136,7 +135,7 @@ def live_table() -> str:
 
 
 def recorded() -> dict[str, str]:
-    """What the last confirmed run loaded: `{text, listing, token}`, or {} where that is unknown."""
+    """Return what the last confirmed run loaded: `{text, listing, token}`, or {} where that is unknown."""
     try:
         record = json.loads(read(RECORD) or "{}")
     except ValueError:
@@ -151,7 +150,7 @@ def service_ready() -> bool:
 
 
 def refusal(text: str) -> str:
-    """What nft says against the text, '' where it accepts it; changes nothing."""
+    """Return what nft says against the text, '' where it accepts it; changes nothing."""
     code, said = run([NFT, "-c", "-f", "-"], text)
     return "" if code == 0 else said.replace("/dev/stdin:", f"{FILE}:").strip()
 
@@ -168,7 +167,7 @@ def foreign(text: str | None) -> bool:
 
 def compare(module: AnsibleModule, text: str) -> None:
     """Say what differs, and have nft test the text if it would be loaded."""
-    installed = os.path.exists(NFT)
+    installed = Path(NFT).exists()
     file, live, record = read(FILE), live_table() if installed else "", recorded()
     differs = []
     if file != text:
@@ -214,12 +213,12 @@ def apply(module: AnsibleModule, text: str, token: str, timeout: int) -> None:
     if said:
         module.fail_json(msg=REFUSED + said)
     # Left by a run interrupted after its apply: those rules were never confirmed, so they go first.
-    for left in glob.glob(f"{PENDING}/armed-*"):
+    for left in sorted(Path(PENDING).glob("armed-*")):
         run(["/bin/sh", f"{left}/restore.sh"])
-        disarm(left.rpartition("armed-")[2])
+        disarm(left.name.removeprefix("armed-"))
     shutil.rmtree(PENDING, ignore_errors=True)
-    armed = f"{PENDING}/armed-{token}"
-    os.makedirs(armed, mode=0o700)
+    armed = Path(PENDING) / f"armed-{token}"
+    armed.mkdir(mode=0o700, parents=True)
     write(f"{armed}/previous.nft", REPLACE + live_table(), 0o600)
     write(f"{armed}/restore.sh", RESTORE.format(pending=PENDING, token=token, nft=NFT), 0o700)
     code, said = run(
@@ -236,44 +235,40 @@ def apply(module: AnsibleModule, text: str, token: str, timeout: int) -> None:
     )
     if code != 0:
         shutil.rmtree(PENDING, ignore_errors=True)
-        module.fail_json(
-            msg=f"No automatic restore could be armed, so nothing was changed on the host: {said.strip()}"
-        )
+        module.fail_json(msg=f"No automatic restore could be armed, so nothing was changed on the host: {said.strip()}")
     code, said = run([NFT, "-f", "-"], text)
     if code != 0:
         disarm(token)
         shutil.rmtree(PENDING, ignore_errors=True)
-        module.fail_json(
-            msg=f"nft could not load the ruleset; it loads all or nothing, so the old rules stay:\n{said}"
-        )
+        module.fail_json(msg=f"nft could not load the ruleset; it loads all or nothing, so the old rules stay:\n{said}")
     write(f"{armed}/listing", live_table(), 0o600)
     module.exit_json(changed=True)
 
 
 def keep(module: AnsibleModule, text: str, token: str) -> None:
     """Disarm the restore `token`, then make the text the one that is loaded at boot.
-    Without a token nothing was loaded, and only file and service are put right."""
+
+    Without a token nothing was loaded, and only file and service are put right.
+    """
     listing = recorded().get("listing", "")
     if token:
-        kept = f"{PENDING}/kept-{token}"
+        kept = Path(PENDING) / f"kept-{token}"
         try:
-            os.rename(f"{PENDING}/armed-{token}", kept)
+            (Path(PENDING) / f"armed-{token}").rename(kept)
         except FileNotFoundError:
             # The connection may have broken after the last `keep` had begun or finished its work.
-            if not os.path.isdir(kept):
+            if not kept.is_dir():
                 done = recorded().get("token") == token
                 module.exit_json(changed=done, restored=not done)
         disarm(token)
         listing = read(f"{kept}/listing") or ""
     file = read(FILE)
     if file != text:
-        if foreign(file) and not os.path.exists(BACKUP):
+        if foreign(file) and not Path(BACKUP).exists():
             shutil.copy2(FILE, BACKUP)
-            module.warn(
-                f"{FILE} was this host's own, now {BACKUP}; its tables stay live until the next boot."
-            )
+            module.warn(f"{FILE} was this host's own, now {BACKUP}; its tables stay live until the next boot.")
         write(FILE, text, 0o755)
-    os.makedirs(os.path.dirname(RECORD), mode=0o755, exist_ok=True)
+    Path(RECORD).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     write(RECORD, json.dumps({"text": text, "listing": listing, "token": token}), 0o600)
     shutil.rmtree(PENDING, ignore_errors=True)
     if not service_ready():
