@@ -34,8 +34,9 @@ def play(arguments: list[str]) -> tuple[float, str]:
 def names(inventory: str) -> dict[str, str]:
     """Return each host's name by its address."""
     listing = subprocess.run(
-        ["ansible-inventory", "-i", inventory, "--list"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
-    )
+        ["ansible-inventory", "-i", inventory, "--list"],
+        cwd=ROOT, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
     hosts = json.loads(listing.stdout)["_meta"]["hostvars"]
     return {variables["ansible_host"]: name for name, variables in hosts.items()}
 
@@ -56,7 +57,8 @@ def main() -> None:
     seconds = [play(arguments)[0] for _ in range(options.runs)]
 
     print(f"{options.playbook} on {options.inventory} with nothing to do:")
-    print(f"  {statistics.median(seconds):.1f} s, median of {options.runs} (from {min(seconds):.1f} to {max(seconds):.1f})")
+    spread = f"from {min(seconds):.1f} to {max(seconds):.1f}"
+    print(f"  {statistics.median(seconds):.1f} s, median of {options.runs} ({spread})")
     for address, name in names(options.inventory).items():
         print(f"  {name}: {trips[address]} round trips")
 

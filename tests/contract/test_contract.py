@@ -91,7 +91,9 @@ def test_the_sidecars_examples_hold(tmp_path: Path) -> None:
     play = [{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]
     (tmp_path / "examples.yml").write_text(yaml.safe_dump(play, sort_keys=False, width=1000))
     folders = ":".join(sorted({str(path.parent) for path in SIDECARS}))
-    outcome = run("ansible-playbook", "-i", "localhost,", str(tmp_path / "examples.yml"), ANSIBLE_FILTER_PLUGINS=folders)
+    outcome = run(
+        "ansible-playbook", "-i", "localhost,", str(tmp_path / "examples.yml"), ANSIBLE_FILTER_PLUGINS=folders
+    )
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
 
 

@@ -88,7 +88,9 @@ def test_http2_is_spelt_as_the_hosts_nginx_knows_it(
 
 def test_unknown_names_are_refused_before_any_site_is_asked(render: Render) -> None:
     servers = [
-        server for server in render(**estate()).all("server") if any("default_server" in a for a in server.arguments("listen"))
+        server
+        for server in render(**estate()).all("server")
+        if any("default_server" in a for a in server.arguments("listen"))
     ]
     assert len(servers) == 1
     assert servers[0].arguments("ssl_reject_handshake") == [("on",)]
@@ -97,7 +99,7 @@ def test_unknown_names_are_refused_before_any_site_is_asked(render: Render) -> N
 
 def test_the_member_learns_who_asks_and_cannot_be_told_otherwise(render: Render) -> None:
     location = render(**estate()).https_server("example.com").one("location", "/")
-    headers = dict(location.arguments("proxy_set_header"))  # type: ignore[arg-type]
+    headers: dict[str, str] = dict(location.arguments("proxy_set_header"))  # type: ignore[arg-type]
     assert headers == {
         "Connection": "",
         "Host": "$host",
@@ -152,7 +154,11 @@ def test_an_answer_to_credentials_is_neither_kept_nor_served_from_the_cache(rend
 def test_a_trace_is_answered_to_trusted_sources_only(render: Render) -> None:
     http = render(**estate(proxy_trace_sources=["10.10.0.10", "10.9.0.0/24"]))
     geo = http.one("geo", "$proxy_trace_source")
-    assert {(block.name, *block.args) for block in geo.block} == {("default", "0"), ("10.10.0.10", "1"), ("10.9.0.0/24", "1")}
+    assert {(block.name, *block.args) for block in geo.block} == {
+        ("default", "0"),
+        ("10.10.0.10", "1"),
+        ("10.9.0.0/24", "1"),
+    }
     assert ("Gatehouse-Member", "$proxy_member", "always") in http.https_server("example.com").arguments("add_header")
 
 

@@ -147,7 +147,7 @@ class Estate:
             "inventory",
             "preflight.yml",
         ]
-        run = subprocess.run(  # noqa: S603 - the command is this test's own
+        run = subprocess.run(
             [*command, *arguments],
             cwd=self.root,
             env=self.environment(),

@@ -89,7 +89,7 @@ def test_uv_install_command() -> None:
 
 def test_start_script_names_the_missing_python(tmp_path: Path) -> None:
     script = ROLES / "flask_app" / "files" / "start.sh"
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [shutil.which("sh") or "/bin/sh", str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 78

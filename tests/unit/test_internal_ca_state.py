@@ -95,7 +95,7 @@ def test_a_key_left_by_an_interrupted_run_is_used(folder: Folder) -> None:
 
 def test_such_a_key_with_another_passphrase_is_not_overwritten(folder: Folder) -> None:
     (folder.path / "ca.pem").unlink()
-    assert folder.problems(passphrase="other") == [  # noqa: S106
+    assert folder.problems(passphrase="other") == [
         "CA/ca.key does not open with internal_ca_passphrase: write the passphrase that it was made with, or ANEW"
     ]
 

@@ -306,7 +306,7 @@ def test_the_budget_ends_it(proxy: Any, authority: Authority) -> None:
 
     def answer(host: str, path: str, traced: bool) -> Answer:
         time.sleep(0.4)
-        return server.balanced(host, path, traced)  # type: ignore[no-any-return]
+        return server.balanced(host, path, traced)
 
     server.answer = answer
     server.members = itertools.cycle([WEB1])

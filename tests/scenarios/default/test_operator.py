@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ def test_a_dry_run_on_a_converged_estate_reports_no_change(estate: Estate) -> No
 
 
 # Ten ways to break an inventory: what is written, and what the operator must read.
-BROKEN = {
+BROKEN: dict[str, tuple[Any, ...]] = {
     "a location names an unknown upstream": (
         {"proxy_sites": [SITE | {"locations": [{"path": "/", "upstream": "storefrnt"}]}]}, "storefrnt", "storefront"),
     "a location names an unknown cache": (
@@ -45,7 +46,9 @@ BROKEN = {
 def test_a_broken_inventory_is_refused_before_any_host_is_touched(estate: Estate, breakage: str) -> None:
     variables, *words = BROKEN[breakage]
     proxy = estate.host("proxy1")
-    state = "readlink /etc/nginx/active; systemctl show nginx -p MainPID -p ActiveEnterTimestampMonotonic; ls -l /etc/nginx"
+    state = (
+        "readlink /etc/nginx/active; systemctl show nginx -p MainPID -p ActiveEnterTimestampMonotonic; ls -l /etc/nginx"
+    )
     before = proxy.check_output(state)
     run = estate.play("site.yml", "-e", json.dumps(variables))
     assert run.returncode != 0

@@ -1,5 +1,6 @@
-"""Who can reach what. Each closed door is also tried by somebody for whom it is open: nothing here is closed for
-want of a listener.
+"""Who can reach what.
+
+Each closed door is also tried by somebody for whom it is open: nothing here is closed for want of a listener.
 """
 
 from __future__ import annotations
