@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import socket
 import subprocess
 from collections.abc import Callable
 from functools import cached_property
@@ -70,6 +71,14 @@ class Estate:
         authority = base64.b64encode((self.state / "ca" / "ca.pem").read_bytes()).decode()
         client.check_output(f"echo {authority} | base64 -d > /root/ca.pem")
         return client
+
+    def controller_reaches(self, name: str, port: int = 22) -> bool:
+        """Tell whether a connection from the controller is accepted."""
+        try:
+            with socket.create_connection((self.address(name), port), timeout=3):
+                return True
+        except OSError:
+            return False
 
     def podman(self, verb: str, name: str) -> None:
         """Stop, start or kill the container of one host of this lab."""

@@ -1,0 +1,53 @@
+"""What the firewall promises an operator: it is repaired, it survives a boot, and it cannot lock the controller out."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from estate import Estate
+
+RULES = "nft list table inet gatehouse"
+
+
+def site(estate: Estate, *arguments: str, **variables: object) -> tuple[int, str]:
+    run = estate.play("playbooks/apps.yml", "--limit", "storefront1", *arguments, "-e", json.dumps(variables))
+    return run.returncode, " ".join((run.stdout + run.stderr).split())
+
+
+def test_a_flushed_ruleset_is_put_back(estate: Estate) -> None:
+    host = estate.host("storefront1")
+    before = host.check_output(RULES)
+    host.check_output("nft flush table inet gatehouse")
+    code, output = site(estate)
+    assert code == 0, output
+    assert host.check_output(RULES) == before
+
+
+def test_sources_without_the_controller_are_refused(estate: Estate) -> None:
+    host = estate.host("storefront1")
+    before = host.check_output(RULES)
+    code, output = site(estate, firewall_admin_sources=["10.99.0.1"])
+    assert code != 0
+    assert "firewall_admin_sources" in output
+    assert str(estate.variables("storefront1")["controller_address"]) in output
+    assert host.check_output(RULES) == before
+
+
+def test_rules_that_lock_the_controller_out_are_put_back_by_the_host(estate: Estate) -> None:
+    host = estate.host("storefront1")
+    before = host.check_output(RULES), host.check_output("sha256sum /etc/nftables.conf")
+    code, output = site(estate, firewall_ssh_port=2222, firewall_confirm_timeout=5)
+    assert code != 0
+    assert "2222" in output
+    assert (host.check_output(RULES), host.check_output("sha256sum /etc/nftables.conf")) == before
+
+
+def test_the_rules_are_there_after_a_boot(estate: Estate) -> None:
+    before = estate.host("dashboard1").check_output(RULES)
+    estate.podman("restart", "dashboard1")
+    deadline = time.monotonic() + 60
+    while estate.controller_reaches("dashboard1") is False:
+        assert time.monotonic() < deadline, "dashboard1 did not come back within 60 s"
+        time.sleep(1)
+    assert estate.host("dashboard1").check_output(RULES) == before
