@@ -201,6 +201,8 @@ def test_a_command_that_fails_or_hangs_is_told(tmp_path: Path) -> None:
     server = module.Server(tmp_path / "error.log", 1)
     with pytest.raises(module.RefusedError, match=r"^told$"):
         server.call("sh", "-c", "echo told >&2; exit 3")
+    with pytest.raises(module.RefusedError, match=r"^nginx: \[emerg\] told$"):
+        server.call("sh", "-c", "echo '2026/11/21 23:17:39 [emerg] 9463#9463: told' >&2; exit 1")
     with pytest.raises(module.RefusedError, match=r"`false` ended with 1"):
         server.call("false")
     with pytest.raises(module.RefusedError, match="`sleep 9` did not end within 1 s"):

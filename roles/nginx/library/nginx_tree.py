@@ -3,7 +3,8 @@
 
 What callers need is in nginx_tree.yml beside it (`ansible-doc nginx_tree`). A run may be killed at any moment: what it
 wrote before the rename of `active` is swept away by the next run; what it did after that is completed or put back,
-because only `trees/proven` tells which trees a running server has answered with.
+because only `trees/proven` tells which trees a running server has answered with. This is one file, though a long one,
+because neither ansible-lint nor mypy can follow a module to a role's own module_utils.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ SOCKET = Path("/run/nginx-identity.sock")
 IDENTITY = "identity.conf"
 ANSWER = re.compile(r'return 200 ".*";')
 NAME = re.compile(r"(\d{4,})-[0-9a-f]{8}")
+TIMED = re.compile(r"^\S+ \S+ (\[\w+\]) \d+#\d+:", re.MULTILINE)
 EMERGENCY = re.compile(r"^\S+ \S+ \[emerg\] \S+ (.*)$", re.MULTILINE)
 # nginx tries to bind again for 2.5 s before it says "still could not bind()": this alone is not yet a failure.
 BIND_RETRY = re.compile(r"bind\(\) to .* failed \(98:")
@@ -220,9 +222,10 @@ class Server:
     def call(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run a command; refuse with what it says when it fails."""
         try:
-            done = subprocess.run(argv, capture_output=True, text=True, timeout=self.timeout)  # noqa: S603
+            done = subprocess.run(argv, capture_output=True, errors="replace", timeout=self.timeout)  # noqa: S603
         except subprocess.TimeoutExpired:
             raise RefusedError(f"`{' '.join(argv)}` did not end within {self.timeout} s") from None
+        done.stderr = TIMED.sub(r"nginx: \1", done.stderr)  # nginx -t writes some lines as to a log
         if done.returncode != 0:
             raise RefusedError(done.stderr.strip() or f"`{' '.join(argv)}` ended with {done.returncode}")
         return done
@@ -258,7 +261,7 @@ class Server:
         done = self.call(NGINX, "-T", "-q", *GLOBALS, "-c", f"{stage}/nginx.conf")
         if f"# configuration file {stage}/active/{IDENTITY}:" not in done.stdout:
             raise RefusedError(f"nginx.conf does not say `include active/{IDENTITY};` in its http block")
-        return done.stderr.splitlines()
+        return done.stderr.replace(f"{stage}/", f"{store.root}/").splitlines()
 
     def emergencies(self, offset: int) -> list[str]:
         """Return the [emerg] messages of the error log since `offset`, once each, without time and process."""
@@ -289,8 +292,6 @@ class Server:
     def reread(self) -> str:
         """Make nginx read its configuration; return started or reloaded."""
         status = self.status()
-        if status.unit_changed:
-            self.call("systemctl", "daemon-reload")
         if status.stray:  # systemd neither watches it nor starts it at boot
             handle = os.pidfd_open(status.stray)
             signal.pidfd_send_signal(handle, signal.SIGTERM)
@@ -388,6 +389,8 @@ def converge(store: Store, server: Server, options: dict[str, Any], check: bool,
             store.create(name, texts)
         warnings = server.test(store, name)
         result["tested"] = True
+    if status.unit_changed and not check:
+        server.call("systemctl", "daemon-reload")
     if result["changed"] and not check:
         if not served:
             store.choose(name)

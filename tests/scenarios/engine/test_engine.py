@@ -76,6 +76,18 @@ def test_a_tree_that_could_not_be_proven_is_refused(engine: Engine) -> None:
     assert engine.get() == "one"
 
 
+def test_what_nginx_warns_of_is_told(engine: Engine) -> None:
+    result = engine.apply(tree(twice=site("two")))
+    assert result["warnings"] == ['nginx: [warn] conflicting server name "" on 0.0.0.0:8080, ignored']
+
+
+def test_systemd_reads_a_changed_unit(engine: Engine) -> None:
+    engine.sh("touch -d '1 minute' /etc/systemd/system/nginx.service.d/gatehouse.conf")
+    assert engine.sh("systemctl show nginx -pNeedDaemonReload") == "NeedDaemonReload=yes"
+    assert unchanged(engine.apply(tree()))
+    assert engine.sh("systemctl show nginx -pNeedDaemonReload") == "NeedDaemonReload=no"
+
+
 def test_a_port_clash_puts_the_old_tree_back(engine: Engine) -> None:
     live, trees = engine.live(), engine.trees()
     engine.sh("systemd-run -q --unit=squatter python3 -m http.server 8081")
