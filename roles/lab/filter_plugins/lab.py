@@ -5,38 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
+ADDRESSES = ("ansible_host", "private_address", "public_address")
 
 
 def lab_hosts(names: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
-    """List what each container needs to know of its host.
+    """List what the lab needs to know of each host.
 
-    Shape: [{name, private_address, public_address, release}, ...], sorted as `names`; an address that the host
-    does not have and a release that it does not choose are ''. The private address is `private_address`, else
-    `ansible_host`. A host with no address at all is an AnsibleFilterError that names it.
+    Shape: [{name, ansible_host, private_address, public_address, release}, ...], sorted as `names`; what the
+    inventory does not say of a host is ''. Whether it can be so is for `lab_plan` to judge, all hosts at once.
     """
-    hosts = []
-    for name in names:
-        variables = hostvars[name]
-        private = variables.get("private_address") or variables.get("ansible_host") or ""
-        public = variables.get("public_address") or ""
-        if not (private or public):
-            raise AnsibleFilterError(
-                f"host {name} has no address: give it a private_address (or an ansible_host) in the inventory"
-            )
-        hosts.append(
-            {
-                "name": str(name),
-                "private_address": str(private),
-                "public_address": str(public),
-                "release": str(variables.get("lab_release") or ""),
-            }
-        )
-    return hosts
+    return [
+        {
+            "name": str(name),
+            **{address: str(hostvars[name].get(address) or "") for address in ADDRESSES},
+            "release": str(hostvars[name].get("lab_release") or ""),
+        }
+        for name in names
+    ]
 
 
 class FilterModule:
     """Filters of the role lab."""
 
     def filters(self) -> dict[str, Any]:
+        """Return the filters by name."""
         return {"lab_hosts": lab_hosts}

@@ -6,14 +6,23 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
-import os
-import re
 import resource
 import shutil
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.gatehouse_lab_rules import (
+    Host,
+    Network,
+    address_problems,
+    name_problems,
+    network_problems,
+    range_problems,
+    read_setting,
+    stands_on,
+)
 
 DOCUMENTATION = r"""
 ---
@@ -22,6 +31,7 @@ short_description: Plan the networks and containers of a lab, and refuse what ca
 description:
   - Reads the machine (container runtimes, control groups, limits, routes, podman's networks) and changes nothing.
   - Every problem is reported at once, each with its remedy.
+  - What stands as it should is not in the plan, so that a second run has nothing to do.
 options:
   name: {description: The lab's name, type: str, required: true}
   hosts:
@@ -57,21 +67,23 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-networks: {description: "What podman_network needs: name, subnet, gateway", type: list, returned: success}
-containers: {description: What podman_containers needs, type: list, returned: success}
+networks: {description: "Networks that are missing or different: name, subnet, gateway", type: list, returned: success}
+containers: {description: "For podman_containers, each that does not stand as planned", type: list, returned: success}
+removed_containers:
+  description: Containers of this lab for which no host stands any more, or whose network has to change.
+  type: list
+  returned: success
+releases: {description: Debian releases whose images are missing, type: list, returned: success}
+outdated_images: {description: Images of other recipes that no other lab uses, type: list, returned: success}
 addresses: {description: The address on which each host's SSH answers, type: dict, returned: success}
-releases: {description: Debian releases whose images are needed, type: list, returned: success}
-leftovers: {description: Containers of this lab that no host stands for any more, type: list, returned: success}
 """
 
 LABEL = "gatehouse.lab"
-# podman_network knows no labels, so a network says in its name whose it is.
-LAB_NETWORK = re.compile(r"gatehouse-(?P<lab>.+)-(?:private|edge)")
+IMAGES = "localhost/gatehouse-lab"
+SETTINGS = ("private_network", "edge_network", "controller_address", "controller_edge_address")
 CAP_SYS_RESOURCE = 24
 # What podman asks for by itself is often more; these serve nginx and Node well and are below the usual hard limits.
 WANTED_LIMITS = {"nofile": (resource.RLIMIT_NOFILE, 65536), "nproc": (resource.RLIMIT_NPROC, 16384)}
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def choose_runtime(unified_cgroups: bool, present: Iterable[str]) -> str | None:
@@ -94,68 +106,6 @@ def container_limits(effective_capabilities: int, hard_limits: dict[str, int]) -
     return [f"{name}={value}:{value}" for name, value in sorted(values.items())]
 
 
-def address_problems(hosts: Sequence[dict[str, str]], private: Network, edge: Network, controller: str,
-                     controller_edge: str) -> list[str]:
-    """Return one sentence for each address that the lab's networks cannot give."""
-    problems = []
-    taken = {controller: "the controller (controller_address)", controller_edge: "the controller (controller_edge_address)"}
-    if ipaddress.ip_address(controller) not in private:
-        problems.append(f"controller_address {controller} is outside private_network {private}")
-    if ipaddress.ip_address(controller_edge) not in edge:
-        problems.append(f"controller_edge_address {controller_edge} is outside edge_network {edge}")
-    for host in hosts:
-        for key, network, where in (
-            ("private_address", private, "private_network"),
-            ("public_address", edge, "edge_network"),
-        ):
-            address = host[key]
-            if not address:
-                continue
-            try:
-                inside = ipaddress.ip_address(address) in network
-            except ValueError:
-                problems.append(f"{host['name']}: {key} {address!r} is not an IP address: a lab cannot give names")
-                continue
-            if not inside:
-                problems.append(
-                    f"{host['name']}: {key} {address} is outside {where} {network}: widen {where} or move the host"
-                )
-            if address in taken:
-                problems.append(f"{host['name']}: {key} {address} is taken by {taken[address]}: choose another")
-            taken.setdefault(address, host["name"])
-    return problems
-
-
-def range_problems(wanted: dict[str, Network], networks: Sequence[dict[str, Any]], routes: Sequence[dict[str, Any]],
-                   lab: str) -> list[str]:
-    """Return one sentence for each range that something else on this machine uses already."""
-    problems = []
-    bridges = set()
-    for network in networks:
-        lab_network = LAB_NETWORK.fullmatch(network["name"])
-        owner = lab_network["lab"] if lab_network else None
-        bridges.add(network.get("network_interface"))
-        if owner == lab:
-            continue
-        what = f"lab {owner!r} (make lab-down ENV={owner} ends it)" if owner else f"podman network {network['name']!r}"
-        for subnet in network.get("subnets") or []:
-            problems += _overlaps(wanted, subnet["subnet"], what)
-    for route in routes:
-        destination = route.get("dst", "default")
-        if destination != "default" and route.get("dev") not in bridges:
-            problems += _overlaps(wanted, destination, f"this machine's interface {route.get('dev')}")
-    return problems
-
-
-def _overlaps(wanted: dict[str, Network], used: str, what: str) -> list[str]:
-    other = ipaddress.ip_network(used, strict=False)
-    return [
-        f"{name} {network} is in use already by {what}, which has {other}: choose another range in the inventory"
-        for name, network in wanted.items()
-        if network.version == other.version and network.overlaps(other)
-    ]
-
-
 def mac_address(address: str) -> str:
     """Return the same locally administered MAC for an address each time.
 
@@ -165,105 +115,185 @@ def mac_address(address: str) -> str:
     return ":".join(f"{octet:02x}" for octet in (0x0A, *digest[:5]))
 
 
-def plan_containers(lab: str, hosts: Sequence[dict[str, str]], release: str, image_tag: str,
-                    common: dict[str, Any]) -> list[dict[str, Any]]:
+def plan_containers(lab: str, hosts: Sequence[Host], image_tag: str, common: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a container for each host, in the words of containers.podman.podman_containers."""
-    containers = []
-    for host in hosts:
-        addresses = [
-            (f"gatehouse-{lab}-private", host["private_address"]),
-            (f"gatehouse-{lab}-edge", host["public_address"]),
-        ]
-        containers.append(
-            {
-                "name": f"{lab}-{host['name']}",
-                "hostname": host["name"],
-                "image": f"localhost/gatehouse-lab-{host['release'] or release}:{image_tag}",
-                "network": [
-                    f"{network}:ip={address},mac={mac_address(address)}" for network, address in addresses if address
-                ],
-                "state": "started",
-                "systemd": "always",
-                "cap_add": ["NET_ADMIN", "NET_RAW", "SYS_ADMIN"],
-                "label": {LABEL: lab},
-                **common,
-            }
-        )
-    return containers
+    return [
+        {
+            "name": f"{lab}-{host['name']}",
+            "hostname": host["name"],
+            "image": image_name(host["release"], image_tag),
+            "network": [
+                f"gatehouse-{lab}-{network}:ip={address},mac={mac_address(address)}"
+                for _, network, address in stands_on(host)
+            ],
+            "state": "started",
+            "systemd": "always",
+            "cap_add": ["NET_ADMIN", "NET_RAW", "SYS_ADMIN"],
+            "label": {LABEL: lab},
+            **common,
+        }
+        for host in hosts
+    ]
 
 
-def _json(module: AnsibleModule, argv: list[str]) -> list[dict[str, Any]]:
-    _, out, _ = module.run_command(argv, check_rc=True)
+def image_name(release: str, tag: str) -> str:
+    """Return the name of the image of a Debian release."""
+    return f"{IMAGES}-{release}:{tag}"
+
+
+def stands(container: dict[str, Any], inspected: dict[str, Any]) -> bool:
+    """Return whether a container runs and was created by the very words that its plan would be created by.
+
+    False only sends it to podman_containers, which looks closer: so a doubt costs time and no container.
+    """
+    words = {
+        "--name",
+        container["name"],
+        "--hostname",
+        container["hostname"],
+        container["image"],
+        *container["cmd_args"],
+    }
+    words |= {f"--systemd={container['systemd']}"}
+    options = {
+        "--cap-add": container["cap_add"],
+        "--label": [f"{key}={value}" for key, value in container["label"].items()],
+        "--network": container["network"],
+        "--ulimit": container["ulimit"],
+        "--volume": container["volume"],
+    }
+    for option, values in options.items():
+        words |= {option, *values} if values else set()
+    created = set(inspected["Config"].get("CreateCommand") or [])
+    return bool(inspected["State"]["Running"]) and created - {"podman", "container", "run", "--detach=True"} == words
+
+
+def network_stands(wanted: dict[str, str], networks: Sequence[dict[str, Any]]) -> bool:
+    """Return whether podman's list of networks holds this one as it is wanted."""
+    return any(
+        network["name"] == wanted["name"]
+        and network.get("subnets") == [{"subnet": wanted["subnet"], "gateway": wanted["gateway"]}]
+        and not network.get("dns_enabled")
+        and (network.get("options") or {}).get("isolate") == "true"
+        for network in networks
+    )
+
+
+def outdated_images(
+    images: Sequence[dict[str, Any]], containers: Sequence[dict[str, Any]], tag: str, lab: str
+) -> list[str]:
+    """Return the names of the lab's images of other recipes that no other lab's container was made from."""
+    used = {container["ImageID"] for container in containers if (container.get("Labels") or {}).get(LABEL) != lab}
+    return sorted(
+        name
+        for image in images
+        for name in image.get("Names") or []
+        if name.startswith(f"{IMAGES}-") and not name.endswith(f":{tag}") and image["Id"] not in used
+    )
+
+
+def _json(module: AnsibleModule, *argv: str) -> list[dict[str, Any]]:
+    _, out, _ = module.run_command(list(argv), check_rc=True)
     return list(json.loads(out or "[]") or [])
 
 
+def _fail(module: AnsibleModule, problems: list[str]) -> None:
+    listing = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(problems, 1))
+    module.fail_json(msg=f"The lab {module.params['name']!r} cannot be brought up:\n{listing}", problems=problems)
+
+
 def main() -> None:
+    """Read the inventory's wishes and the machine, and say what there is to do."""
     text: dict[str, Any] = {"type": "str", "required": True}
     module = AnsibleModule(
         argument_spec={
-            "name": text, "release": text, "private_network": text, "edge_network": text, "controller_address": text,
-            "controller_edge_address": text,
-            "image_tag": text, "keys": text,
+            **dict.fromkeys(("name", "release", "image_tag", "keys", *SETTINGS), text),
             "hosts": {"type": "list", "elements": "dict", "required": True},
             "client": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
-    )  # fmt: skip
-    lab = module.params["name"]
-    hosts = list(module.params["hosts"])
-    if os.geteuid() != 0:
-        module.fail_json(msg="The lab needs root: run make as root, or as a user with sudo.")
-    if shutil.which("podman") is None:
-        module.fail_json(msg="podman is not installed and could not be: install Debian's package podman.")
-    try:
-        private = ipaddress.ip_network(module.params["private_network"])
-        edge = ipaddress.ip_network(module.params["edge_network"])
-        for key in ("controller_address", "controller_edge_address"):
-            ipaddress.ip_address(module.params[key])
-    except ValueError as error:
-        module.fail_json(msg=f"The lab's networks are not well written: {error}; write for instance 10.20.0.0/24")
-    if module.params["client"]:
-        hosts.append({"name": module.params["client"], "private_address": "", "public_address": str(edge[-2]),
-                      "release": ""})  # fmt: skip
-
-    problems = address_problems(hosts, private, edge, module.params["controller_address"],
-                                module.params["controller_edge_address"])
-    problems += range_problems(
-        {"private_network": private, "edge_network": edge},
-        _json(module, ["podman", "network", "ls", "--format", "json"]),
-        _json(module, ["ip", "-json", "route"]),
-        lab,
     )
-    runtimes = [runtime for runtime in ("crun", "runc") if shutil.which(runtime)]
-    runtime = choose_runtime(os.path.exists("/sys/fs/cgroup/cgroup.controllers"), runtimes)
-    if runtime is None:
-        problems.append("no OCI runtime that fits this machine's control groups: install Debian's package runc")
+    lab, tag, client = module.params["name"], module.params["image_tag"], module.params["client"]
+    settings, problems = {}, []
+    for variable in SETTINGS:
+        try:
+            settings[variable] = read_setting(variable, module.params[variable])
+        except ValueError as error:
+            problems.append(str(error))
     if problems:
-        listing = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(problems, 1))
-        module.fail_json(msg=f"The lab {lab!r} cannot be brought up:\n{listing}", problems=problems)
+        _fail(module, problems)
+    ranges = {name: value for name, value in settings.items() if isinstance(value, Network)}
+    controller = {name: value for name, value in settings.items() if isinstance(value, ipaddress.IPv4Address)}
+    problems = network_problems(ranges, controller)
+    if problems:
+        _fail(module, problems)
 
-    with open("/proc/self/status", encoding="ascii") as status:
+    empty = dict.fromkeys(("ansible_host", "private_address", "public_address"), "")
+    hosts = [
+        {**empty, **host, "release": host.get("release") or module.params["release"]} for host in module.params["hosts"]
+    ]
+    problems = name_problems(lab, hosts, client)
+    if client:
+        address = str(ranges["edge_network"][-2])
+        hosts.append({**empty, "name": client, "ansible_host": address, "public_address": address,
+                      "release": module.params["release"]})  # fmt: skip
+    problems += address_problems(hosts, ranges, controller)
+    networks = _json(module, "podman", "network", "ls", "--format", "json")
+    problems += range_problems(ranges, networks, _json(module, "ip", "-4", "-json", "route"), lab)
+    runtime = choose_runtime(
+        Path("/sys/fs/cgroup/cgroup.controllers").exists(), [name for name in ("crun", "runc") if shutil.which(name)]
+    )
+    if runtime is None:
+        problems.append("no OCI runtime fits this machine's control groups: install Debian's package runc")
+    if problems:
+        _fail(module, problems)
+
+    with Path("/proc/self/status").open(encoding="ascii") as status:
         capabilities = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))
     limits = container_limits(
         capabilities, {name: resource.getrlimit(which)[1] for name, (which, _) in WANTED_LIMITS.items()}
     )
-    containers = plan_containers(
-        lab, hosts, module.params["release"], module.params["image_tag"],
-        {"cmd_args": ["--runtime", runtime], "ulimit": limits, "volume": [f"{module.params['keys']}:/etc/ssh/lab:ro"]},
-    )  # fmt: skip
-    standing = _json(module, ["podman", "ps", "--all", "--format", "json", "--filter", f"label={LABEL}={lab}"])
-    wanted_names = {container["name"] for container in containers}
+    common = {
+        "cmd_args": ["--runtime", runtime],
+        "ulimit": limits,
+        "volume": [f"{module.params['keys']}:/etc/ssh/lab:ro"],
+    }
+    wanted = plan_containers(lab, hosts, tag, common)
+    wanted_networks = [
+        {
+            "name": f"gatehouse-{lab}-{place}",
+            "subnet": str(ranges[f"{place}_network"]),
+            "gateway": str(controller[gateway]),
+        }
+        for place, gateway in (("private", "controller_address"), ("edge", "controller_edge_address"))
+    ]
+    everything = _json(module, "podman", "ps", "--all", "--format", "json")
+    standing = [entry["Names"][0] for entry in everything if (entry.get("Labels") or {}).get(LABEL) == lab]
+    inspected = {
+        one["Name"]: one for one in (_json(module, "podman", "container", "inspect", *standing) if standing else [])
+    }
+    images = _json(module, "podman", "images", "--format", "json")
+    present = {name for image in images for name in image.get("Names") or []}
+
+    missing_networks = [one for one in wanted_networks if not network_stands(one, networks)]
+    # podman changes no network on which a container stands.
+    moved = {one["name"] for one in missing_networks}
+    names = {container["name"] for container in wanted}
+    removed = sorted(
+        name for name, one in inspected.items() if name not in names or moved & set(one["NetworkSettings"]["Networks"])
+    )
     module.exit_json(
         changed=False,
-        networks=[
-            {"name": f"gatehouse-{lab}-private", "subnet": str(private), "gateway": module.params["controller_address"]},
-            {"name": f"gatehouse-{lab}-edge", "subnet": str(edge), "gateway": module.params["controller_edge_address"]},
+        networks=missing_networks,
+        containers=[
+            one for one in wanted
+            if one["name"] in removed or one["name"] not in inspected or not stands(one, inspected[one["name"]])
         ],
-        containers=containers,
-        addresses={host["name"]: host["private_address"] or host["public_address"] for host in hosts},
-        releases=sorted({host["release"] or module.params["release"] for host in hosts}),
-        leftovers=sorted(entry["Names"][0] for entry in standing if entry["Names"][0] not in wanted_names),
-    )
+        removed_containers=removed,
+        releases=sorted({host["release"] for host in hosts if image_name(host["release"], tag) not in present}),
+        outdated_images=outdated_images(images, everything, tag, lab),
+        addresses={host["name"]: host["ansible_host"] for host in hosts},
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
