@@ -16,6 +16,7 @@ description:
   - Logs in on all hosts at once and again where it failed. An open port is not enough, because sshd turns users away
     until the system has booted.
 options:
+  name: {description: The lab's name, type: str, required: true}
   addresses: {description: The address of each host by its name, type: dict, required: true}
   user: {description: Who logs in, type: str, required: true}
   folder: {description: "Folder with the key C(id_ed25519) and C(known_hosts)", type: path, required: true}
@@ -25,6 +26,7 @@ author: [the Gatehouse project]
 
 EXAMPLES = r"""
 - lab_answers:
+    name: lab
     addresses: {proxy1: 10.20.0.11}
     user: deploy
     folder: /home/me/gatehouse/.lab/lab
@@ -62,7 +64,7 @@ def log_in(addresses: dict[str, str], options: list[str], user: str) -> dict[str
             attempt.communicate()
             said = f"no answer within {ATTEMPT} s"
         if attempt.returncode != 0:
-            silent[name] = " ".join(said.split())
+            silent[name] = said.strip().splitlines()[-1] if said.strip() else f"exit status {attempt.returncode}"
     return silent
 
 
@@ -70,6 +72,7 @@ def main() -> None:
     """Try until all let us in, or the time is over."""
     module = AnsibleModule(
         argument_spec={
+            "name": {"type": "str", "required": True},
             "addresses": {"type": "dict", "required": True},
             "user": {"type": "str", "required": True},
             "folder": {"type": "path", "required": True},
@@ -91,8 +94,12 @@ def main() -> None:
     while silent := log_in(addresses, options, module.params["user"]):
         if time.monotonic() > deadline:
             said = "\n".join(f"  {name} ({addresses[name]}): {words}" for name, words in sorted(silent.items()))
+            container = f"{module.params['name']}-{min(silent)}"
             module.fail_json(
-                msg=f"Not every host let the controller in within {module.params['timeout']} s:\n{said}", silent=silent
+                msg=f"Not every host let the controller in within {module.params['timeout']} s:\n{said}\n"
+                f"Look at `podman logs {container}` and `podman exec {container} systemctl --failed`; "
+                "make lab-down, then make lab, with the same ENV, start afresh.",
+                silent=silent,
             )
         addresses = {name: addresses[name] for name in silent}
         time.sleep(PAUSE)

@@ -214,6 +214,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     lab, tag, client = module.params["name"], module.params["image_tag"], module.params["client"]
+    if shutil.which("podman") is None:
+        module.fail_json(msg="podman is not installed (check mode installs nothing): install Debian's package podman")
     settings, problems = {}, []
     for variable in SETTINGS:
         try:

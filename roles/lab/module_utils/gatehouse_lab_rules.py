@@ -65,7 +65,9 @@ def network_problems(ranges: dict[str, Network], controller: dict[str, ipaddress
     for variable, address in controller.items():
         network = "edge_network" if "edge" in variable else "private_network"
         if not _usable(address, ranges[network]):
-            problems.append(f"{variable} {address} is no address for a host in {network} {ranges[network]}: write one of it")
+            problems.append(
+                f"{variable} {address} is no address for a host in {network} {ranges[network]}: write one of it"
+            )
     return problems
 
 
