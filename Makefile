@@ -3,6 +3,8 @@ SHELL := /bin/bash
 ENV ?= lab
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Without molecule's frames, so that what pytest and Ansible print stays whole.
+export MOLECULE_COMMAND_BORDERS := false
 
 SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 # An environment other than the lab is rehearsed: its inventory, but the lab's keys and made-up secrets.

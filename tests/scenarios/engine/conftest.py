@@ -141,9 +141,10 @@ def engines() -> list[Engine]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test of an engine on each host of the group `proxies`."""
+    """Run each test of an engine on each host of the group `proxies`; two hosts may be tested side by side."""
     if "engine" in metafunc.fixturenames:
-        metafunc.parametrize("engine", engines(), indirect=True, ids=lambda engine: engine.name, scope="function")
+        hosts = [pytest.param(host, marks=pytest.mark.xdist_group(host.name), id=host.name) for host in engines()]
+        metafunc.parametrize("engine", hosts, indirect=True, scope="function")
 
 
 @pytest.fixture
