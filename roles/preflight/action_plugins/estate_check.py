@@ -9,6 +9,7 @@ Where a value was written comes from ansible-core's Origin tag, which 2.19 keeps
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -304,12 +305,46 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 self.problems.add("", text, found, None, "preflight_playbooks, or an import_playbook")
             plays = _pure("play_roles", self._load(path))
             waiting += [path.parent / play["import"] for play in plays if "import" in play]
-            for need in _pure("role_needs", plays, self.brings):
-                # A pattern that is known only while it runs names no hosts here, so nothing is demanded.
-                pattern = "" if "{{" in need["pattern"] else need["pattern"]
-                found_hosts = hostvars._inventory.get_hosts(pattern, ignore_limits=True, ignore_restrictions=True)
-                needs.append({**need, "hosts": [str(host.name) for host in found_hosts] if pattern else []})
+            named = [part for play in plays for part in self._named(play, hostvars)]
+            for need in _pure("role_needs", named, self.brings):
+                needs.append({**need, "hosts": self._hosts_of(need["pattern"], hostvars)})
         return needs
+
+    @staticmethod
+    def _hosts_of(pattern: str, hostvars: Any) -> list[str]:
+        """Return the hosts of a play; a pattern that is known only while it runs names none, so nothing is demanded."""
+        if not pattern or "{{" in pattern:
+            return []
+        found = hostvars._inventory.get_hosts(pattern, ignore_limits=True, ignore_restrictions=True)
+        return [str(host.name) for host in found]
+
+    def _named(self, play: Mapping[str, Any], hostvars: Any) -> list[Mapping[str, Any]]:
+        """Return the play; one whose roles are named by a template, as one play for each host with its own roles."""
+        if not any("{{" in role["name"] for role in play.get("roles", ())):
+            return [play]
+        hosts = [self.problems.hosts[name] for name in self._hosts_of(play["hosts"], hostvars)]
+        return [{**play, "hosts": host.name, "roles": self._roles_on(host, play["roles"])} for host in hosts]
+
+    def _roles_on(self, host: _Host, roles: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Return the roles with the names that they have on one host; report a name that leads to no role."""
+        found = []
+        for role in roles:
+            try:
+                name = str(host.templar.template(role["name"]))
+            except AnsibleError as error:
+                remedy = "define it; an application for instance says runtime: flask"
+                text = f"a play runs the role {role['name']}, and {getattr(error, 'message', error)}"
+                self.problems.add(host.name, text, {"remedy": remedy}, None, "the variables of these hosts")
+                continue
+            if name in self.options:
+                found.append({**role, "name": name})
+            else:
+                near = difflib.get_close_matches(name, self.options, 1)
+                wanted = near[0] if near else "one of " + ", ".join(self.options)
+                remedy = f"change that variable so that it becomes {wanted}"
+                text = f"a play runs the role {role['name']}, which is {name} here, and there is no such role"
+                self.problems.add(host.name, text, {"remedy": remedy}, None, "the variables of these hosts")
+        return found
 
     def _check_values(self, hosts: Sequence[_Host], needs: Sequence[Mapping[str, Any]]) -> None:
         """Check every input of every role on the hosts that run it (on all, for a role in no play)."""

@@ -1,8 +1,7 @@
 """Which roles a play runs, read from its parsed YAML: so that preflight knows who needs which variable.
 
-Pure functions over parsed YAML. A role that is named by a template, or reached in a way other than `roles:`,
-`import_role`, `include_role` and `meta/main.yml` dependencies, is not seen, and then nothing is demanded for
-it.
+Pure functions over parsed YAML. A role that is reached in a way other than `roles:`, `import_role`,
+`include_role` and `meta/main.yml` dependencies is not seen, and then nothing is demanded for it.
 """
 
 from __future__ import annotations
@@ -56,11 +55,10 @@ def _listed_roles(roles: Any) -> Iterator[dict[str, Any]]:
 def brought_roles(meta: Any, tasks: Sequence[Any]) -> list[dict[str, Any]]:
     """Return the roles that a role brings along, in the same shape.
 
-    `meta`: its parsed meta/main.yml, whose dependencies are sure; `tasks`: its parsed task files. What those
-    include may be left out, and may be given variables that only the role knows, so it is not sure.
+    `meta`: its parsed meta/main.yml; `tasks`: its parsed task files. What a task brings without a `when` is sure.
     """
     depends = _listed_roles(meta.get("dependencies") if isinstance(meta, Mapping) else None)
-    return [*depends, *({**role, "sure": False} for one in tasks for role in task_roles(one))]
+    return [*depends, *(role for one in tasks for role in task_roles(one))]
 
 
 def role_needs(
@@ -72,14 +70,17 @@ def role_needs(
     """
     needs = []
     for play in (play for play in plays if "roles" in play):
-        given = [*play["vars"], *(name for role in play["roles"] for name in role["vars"])]
         seen, waiting = set[tuple[str, bool]](), list(play["roles"])
         while waiting:
             role = waiting.pop(0)
             if (key := (role["name"], role["sure"])) not in seen:
                 seen.add(key)
+                given = [*play["vars"], *role["vars"]]
                 needs.append({"role": key[0], "pattern": play["hosts"], "sure": key[1], "given": given})
-                waiting += [{**one, "sure": one["sure"] and key[1]} for one in brings.get(key[0], ())]
+                waiting += [
+                    {**one, "sure": one["sure"] and key[1], "vars": [*one["vars"], *role["vars"]]}
+                    for one in brings.get(key[0], ())
+                ]
     return needs
 
 
