@@ -143,6 +143,22 @@ def test_a_role_demands_nothing_where_it_does_not_run(estate: Any) -> None:
     ]
 
 
+def test_a_role_named_by_a_variable_is_followed(estate: Any) -> None:
+    play = "- hosts: apps\n  tasks:\n    - ansible.builtin.include_role: {name: '{{ kind }}'}\n"
+    (estate.root / "site.yml").write_text(play)
+    assert "a play runs the role {{ kind }}, and 'kind' is undefined" in estate.check()[1]
+    estate.edit(APP, "app_name: storefront\n", "app_name: storefront\nkind: ap\n")
+    assert estate.lines(estate.check()[1]) == [
+        "a play runs the role {{ kind }}, which is ap here, and there is no such role",
+        "the variables of these hosts (web1, web2)",
+        "-> change that variable so that it becomes app",
+    ]
+    estate.edit(APP, "kind: ap\n", "kind: app\n")
+    assert estate.check()[0] is False
+    estate.edit(APP, "app_name: storefront\n", "")
+    assert "app_name is missing, and the role app requires it" in estate.check()[1]
+
+
 def test_a_playbook_that_does_not_exist(estate: Any) -> None:
     (estate.root / "site.yml").write_text("- import_playbook: none.yml\n")
     assert estate.lines(estate.check()[1]) == [
