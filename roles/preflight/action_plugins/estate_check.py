@@ -325,7 +325,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         hosts = [self.problems.hosts[name] for name in self._hosts_of(play["hosts"], hostvars)]
         return [{**play, "hosts": host.name, "roles": self._roles_on(host, play["roles"])} for host in hosts]
 
-    def _roles_on(self, host: _Host, roles: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    def _roles_on(self, host: _Host, roles: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return the roles with the names that they have on one host; report a name that leads to no role."""
         found = []
         for role in roles:
