@@ -38,7 +38,7 @@ load("ansible.module_utils.gatehouse_door", ROLE / "module_utils" / "gatehouse_d
 site_probe = load("site_probe", ROLE / "library" / "site_probe.py")
 
 NAME = "shop.lab.test"
-LOOK = "look at `journalctl -u shop` on {0}, and at whether proxy1 reaches it"
+LOOK = "look at the application's journal on {0}, and at whether proxy1 reaches it"
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +109,19 @@ def test_a_good_site_has_no_problem_and_a_full_row(proxy: Any, authority: Author
     ]
 
 
+def test_a_ca_file_is_trusted_besides_the_systems_store(
+    proxy: Any, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public = Authority("Public CA")
+    (tmp_path / "store.pem").write_text(public.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "store.pem"))
+    assert problems(proxy(ca=public), authority) == []
+    assert problems(proxy(), authority) == []
+    # Without a file the store alone is trusted.
+    assert problems(proxy(ca=public), authority, ca_pem="") == []
+    assert len(problems(proxy(), authority, ca_pem="", ca_name="the store")) == 1
+
+
 def test_every_name_and_location_is_asked_and_wildcards_by_a_label(proxy: Any, authority: Authority) -> None:
     server = proxy(NAME, "*.shop.lab.test")
     locations = [
@@ -132,8 +145,8 @@ FEW_DAYS = (
     "or replace its file"
 )
 UNKNOWN_CA = (
-    "https://shop.lab.test shows a certificate that no CA in ca.pem signed (unable to get local issuer "
-    "certificate); look at verify_ca_file, and at the chain of the certificate"
+    "https://shop.lab.test shows a certificate that no CA in ca.pem or the system's store signed (unable to get "
+    "local issuer certificate); look at verify_ca_file, and at the chain of the certificate"
 )
 OLD_TLS = "https://shop.lab.test accepts TLSv1.1; ssl_protocols must be TLSv1.2 TLSv1.3"
 
@@ -192,7 +205,7 @@ def test_nothing_behind_the_proxy(proxy: Any, authority: Authority) -> None:
     server = proxy()
     server.answer = lambda host, path, traced: (502, {"Gatehouse-Member": "shop"})  # no live upstreams
     assert problems(server, authority) == [
-        "shop on proxy1: https://shop.lab.test/ answered 502; look at `journalctl -u shop` on its members",
+        "shop on proxy1: https://shop.lab.test/ answered 502; look at the application's journal on the members of shop",
         *(
             f"shop on proxy1: member {name} ({spot}) of upstream shop did not answer one of 20 requests; "
             + LOOK.format(name)

@@ -45,8 +45,8 @@ options:
   upstreams:
     {description: "The upstreams, each with name, method and members (name, address, port, weight, state).",
      type: list, elements: dict, required: true}
-  ca_pem: {description: "The CAs to trust; empty for the system's store.", type: str, default: ""}
-  ca_name: {description: What messages call them., type: str, default: the system's store}
+  ca_pem: {description: "CAs to trust besides the system's store, as PEM.", type: str, default: ""}
+  ca_name: {description: What messages call O(ca_pem)., type: str, default: the system's store}
   min_days: {description: Fewer days left on a certificate are a problem., type: int, default: 7}
   attempts: {description: "Requests for each member of an upstream, at most.", type: int, default: 10}
   timeout: {description: Seconds for one answer., type: int, default: 5}
@@ -111,7 +111,11 @@ def check_locations(door: Door, client: Client) -> None:
     """Every location must answer below 500."""
     for location in door.site["locations"]:
         where, upstream = f"https://{client.name}{location['path']}", location.get("upstream") or ""
-        look = f"`journalctl -u {upstream}` on its members" if upstream else f"nginx's error log on {door.proxy}"
+        look = (
+            f"the application's journal on the members of {upstream}"
+            if upstream
+            else f"nginx's error log on {door.proxy}"
+        )
         try:
             status = client.ask(location["path"]).status
         except NO_ANSWER as error:
@@ -236,10 +240,10 @@ def check_members(door: Door, client: Client, upstream: dict[str, Any], path: st
         if why:
             door.complain(
                 f"member {known[spot]['name']} ({spot}) of upstream {name} {why}; look at "
-                f"`journalctl -u {name}` on {known[spot]['name']}, and at whether {door.proxy} reaches it"
+                f"the application's journal on {known[spot]['name']}, and at whether {door.proxy} reaches it"
             )
     if not wanted and not turnout.seen:
-        door.complain(f"no member of upstream {name} answered {path}; look at `journalctl -u {name}` on them")
+        door.complain(f"no member of upstream {name} answered {path}; look at the application's journal on them")
     names = ", ".join(sorted(known[spot]["name"] for spot in turnout.seen & set(known))) or "none"
     note = f" (one of {len(up)}: {sticky[0]} keeps a client on it)" if sticky else ""
     door.row["members"].append(f"{name}: {names}{note}")
@@ -330,12 +334,16 @@ def somebody_listens(params: dict[str, Any]) -> bool:
 
 def run(params: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
     """Ask for every site on every proxy, a few at a time: (rows of the table, problems)."""
-    trust = ssl.create_default_context(cadata=params["ca_pem"] or None)
+    # Given `cadata`, create_default_context would leave the system's store out, and with it every public certificate.
+    trust, ca_name = ssl.create_default_context(), params["ca_name"]
+    if params["ca_pem"]:
+        trust.load_verify_locations(cadata=params["ca_pem"])
+        ca_name += " or the system's store"
     limits = Limits(params["timeout"], time.monotonic() + params["budget"], params["attempts"], params["min_days"])
     ports = params["https_port"], params["http_port"]
     upstreams = {upstream["name"]: upstream for upstream in params["upstreams"]}
     doors = [
-        Door(proxy["name"], proxy["address"], ports, site, trust, params["ca_name"], limits)
+        Door(proxy["name"], proxy["address"], ports, site, trust, ca_name, limits)
         for site in params["sites"]
         for proxy in params["proxies"]
     ]
