@@ -38,8 +38,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         options = dict(self._task.args)
         archive = Path(str(options.pop("archive", "")))
         if options.get("state", "released") == "released":
-            options["sha256"] = options.get("sha256") or sidecar_sha256(archive)
-            if not options["sha256"] and not self._task.check_mode:
+            # A build names its inputs. Without a sum it is still to come (check mode), and the sidecar that stands
+            # there belongs to the archive it is going to replace.
+            if not options.get("sha256") and not options.get("inputs"):
+                options["sha256"] = sidecar_sha256(archive)
+            if not options.get("sha256") and not self._task.check_mode:
                 raise AnsibleActionFail(
                     f"there is no release archive {archive}: build it, or set app_archive to one that is there"
                 )
