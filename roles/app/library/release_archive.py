@@ -85,7 +85,6 @@ EXAMPLES = r"""
     commands: [[npm, ci], [npm, run, build]]
     include: [dist, server]
   delegate_to: localhost
-  run_once: true
 """
 
 RETURN = r"""
