@@ -9,6 +9,7 @@ src/core/ngx_conf_file.c (tokens and quotes), https://nginx.org/en/docs/http/ser
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections.abc import Callable
@@ -142,6 +143,24 @@ def nginx_path(value: Any) -> str:
     return str(value)
 
 
+def listen_address(value: Any) -> str:
+    """Return a local address as `listen` takes it: `*`, an IPv4 address, or an IPv6 address in brackets.
+
+    Source: https://nginx.org/en/docs/http/ngx_http_core_module.html#listen
+    """
+    text = str(value) if isinstance(value, str) else ""
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        address = None
+    if text == "*" or (address and (address.version == 6) == (bare != text)):
+        return text
+    raise AnsibleFilterError(
+        f"{_shown(value)} is no address to listen on; write *, an IPv4 address, or an IPv6 address in brackets: [::]"
+    )
+
+
 def server_name(value: Any) -> str:
     """Return a server name in lower case: exact (`shop.example.org`) or with one leading wildcard (`*.example.org`)."""
     text = value.lower() if isinstance(value, str) else ""
@@ -159,5 +178,5 @@ class FilterModule:
     """Offer the functions above to templates under their own names."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        functions = (nginx_quote, nginx_size, nginx_duration, nginx_name, nginx_path, server_name)
+        functions = (nginx_quote, nginx_size, nginx_duration, nginx_name, nginx_path, listen_address, server_name)
         return {function.__name__: function for function in functions}

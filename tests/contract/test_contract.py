@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,25 @@ def test_spec_and_defaults_are_equal(role: str) -> None:
     defaults = load(ROOT / "roles" / role / "defaults" / "main.yml") or {}
     optional = {name: option.get("default") for name, option in spec.items() if not option.get("required")}
     assert optional == defaults
+
+
+def texts(prefix: str, given: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every text option of a spec, nested ones included, with its path."""
+    for name, option in given.items():
+        if option.get("options"):
+            yield from texts(f"{prefix}{name}.", option["options"])
+        elif "str" in (option.get("type"), option.get("elements")) or option.get("type") == "path":
+            yield f"{prefix}{name}", option
+
+
+def test_every_text_that_could_reach_nginx_has_a_format_or_choices() -> None:
+    free = {
+        name
+        for name, option in texts("", options("proxy"))
+        if "choices" not in option and not re.search(r"Format: \w+\.", str(option["description"]))
+    }
+    # Paths on the controller, which no template sees.
+    assert free == {"proxy_sites.certificate.chain", "proxy_sites.certificate.key"}
 
 
 @each_role

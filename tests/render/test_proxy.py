@@ -133,13 +133,13 @@ def test_only_a_location_that_names_a_cache_keeps_answers(render: Render) -> Non
     http = render(**estate())
     server = http.https_server("example.com")
     assert [location.args for location in server.all("location") if location.all("proxy_cache")] == [("/static/",)]
-    assert server.one("location", "/static/").arguments("proxy_cache") == [("assets",)]
+    assert server.one("location", "/static/").arguments("proxy_cache") == [("cache_assets",)]
     path = http.one("proxy_cache_path")
     assert path.args == (
         "/var/lib/nginx/cache-assets",
         "levels=1:2",
         "use_temp_path=off",
-        "keys_zone=assets:8m",
+        "keys_zone=cache_assets:8m",
         "max_size=1024m",
         "inactive=1h",
     )
@@ -178,6 +178,21 @@ def test_no_value_can_end_a_directive(name: str) -> None:
     variables["proxy_sites"][0]["server_names"] = [name]
     with pytest.raises(AnsibleError, match="server_names"):
         render_files(**variables)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"proxy_listen": ["*:80; return 200 x; #"]},
+        {"proxy_certificate_dir": "/etc/ssl; include /tmp/x.conf; #"},
+        {"proxy_trace_sources": ["default"]},
+        {"proxy_client_max_body_size": "1m; return 200"},
+    ],
+    ids=lambda variables: next(iter(variables)),
+)
+def test_neither_can_a_value_of_the_whole_proxy(variables: dict[str, Any]) -> None:
+    with pytest.raises(AnsibleError):
+        render_files(**estate(**variables))
 
 
 def test_without_sites_the_tree_still_refuses_everybody(render: Render) -> None:

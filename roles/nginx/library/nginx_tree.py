@@ -438,7 +438,10 @@ def main() -> None:
             for warning in run(store, server, options, module.check_mode, result):
                 module.warn(warning)
     except (RefusedError, OSError) as error:
-        module.fail_json(msg=str(error), serves=server.answer(), runs=any(server.status()[:2]), **result)
+        runs = None
+        with contextlib.suppress(RefusedError, OSError):  # its own failure must not hide what nginx said
+            runs = any(server.status()[:2])
+        module.fail_json(msg=str(error), serves=server.answer(), runs=runs, **result)
     module.exit_json(**result)
 
 
