@@ -129,6 +129,19 @@ def test_warnings_do_not_fail(estate: Any) -> None:
     ]
 
 
+def test_a_public_address_outside_the_edge_network_is_told(estate: Any) -> None:
+    estate.edit(HOSTS, "all:\n", "all:\n  vars: {edge_network: 198.51.100.0/25}\n")
+    estate.edit(HOSTS, "{private_address: 10.0.0.1}", "{private_address: 10.0.0.1, public_address: 198.51.100.1}")
+    estate.edit(HOSTS, "{private_address: 10.0.0.2}", "{private_address: 10.0.0.2, public_address: 198.51.100.200}")
+    failed, report = estate.check()
+    assert not failed
+    assert estate.lines(report) == [
+        "public_address 198.51.100.200 of host proxy2 is outside 198.51.100.0/25",
+        "inventory/hosts.yml:7:61 (proxy2)",
+        "-> write an address in 198.51.100.0/25",
+    ]
+
+
 def test_a_role_demands_nothing_where_it_does_not_run(estate: Any) -> None:
     estate.edit(APP, "app_name: storefront\n", "")
     (estate.root / "site.yml").write_text("- hosts: proxies\n  roles: [proxy]\n")

@@ -28,7 +28,7 @@ except ImportError:
 ValuePath = tuple[str | int, ...]
 _SECRET = re.compile(r"^vault_|_(passphrase|password|secret|secrets|token)$")
 _PROXY = ("proxy_upstreams", "proxy_caches", "proxy_sites")
-_ADDRESSES = ("private_address", "ansible_host", "public_address", "private_network", "public_network")
+_ADDRESSES = ("private_address", "ansible_host", "public_address", "private_network", "edge_network")
 # Lookups that do something (make a password, run a command, ask the network) wait for the play that needs
 # them.
 _ACTS = re.compile(r"(lookup|query|q)\(\s*['\"][a-z_.]*(password|pipe|lines|url|uri|dig)\b")

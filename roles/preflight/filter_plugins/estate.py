@@ -126,7 +126,7 @@ def evaluation_problems(
 def address_problems(hosts: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
     """Return what is wrong with hosts' addresses; `path` is [host] or [host, variable].
 
-    `hosts`: {name: {private_address, ansible_host, public_address, private_network, public_network}}, each
+    `hosts`: {name: {private_address, ansible_host, public_address, private_network, edge_network}}, each
     optional.
     """
     problems, owners = [], dict[tuple[str, str], str]()
@@ -136,7 +136,7 @@ def address_problems(hosts: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
             problems.append(
                 _problem([host], f"host {host} has no address", "write private_address (or ansible_host) beside it")
             )
-        for kind, key in (("private", name), ("public", "public_address")):
+        for kind, key in (("private", name), ("edge", "public_address")):
             if not key or (value := variables.get(key)) is None:
                 continue
             try:
