@@ -233,12 +233,17 @@ class Deployment:
 
     def put_back(self, former: str, same: bool, before: list[ManagedFile]) -> str:
         """Restore the former release and files and start them; say how that went."""
+        startable = bool(former) and all(file.text is not None for file in before)
+        if not startable:
+            # While the unit's file is there: without it, systemd would keep its enablement and a unit without a file.
+            systemctl("stop", self.service.unit, check=False)
+            systemctl("disable", "--quiet", self.service.unit, check=False)
+            systemctl("reset-failed", self.service.unit, check=False)
         for file in before:
             file.write()
         self.releases.link("current", former)
-        if not former or any(file.text is None for file in before):
-            systemctl("stop", self.service.unit, check=False)
-            systemctl("disable", "--quiet", self.service.unit, check=False)
+        if not startable:
+            systemctl("daemon-reload", check=False)
             return "There was no release before it to go back to, so the unit is stopped."
         what = f"Release {former}" + (" with its former settings" if same else "")
         try:
