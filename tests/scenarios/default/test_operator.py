@@ -6,10 +6,9 @@ import json
 import re
 from typing import Any
 
-import pytest
-
 from estate import Estate
 
+GROUPS = ("proxies", "storefront", "dashboard")
 SITE = {"name": "shop", "server_names": ["shop.lab.test"], "locations": [{"path": "/", "upstream": "storefront"}]}
 POOL = {"name": "storefront", "transport": "http", "members": [{"name": "a", "address": "10.21.0.101", "port": 5000}]}
 
@@ -23,40 +22,85 @@ def test_a_dry_run_on_a_converged_estate_reports_no_change(estate: Estate) -> No
 
 
 # Ten ways to break an inventory: what is written, and what the operator must read.
-BROKEN: dict[str, tuple[Any, ...]] = {
-    "a location names an unknown upstream": (
-        {"proxy_sites": [SITE | {"locations": [{"path": "/", "upstream": "storefrnt"}]}]}, "storefrnt", "storefront"),
-    "a location names an unknown cache": (
-        {"proxy_sites": [SITE | {"locations": [{"path": "/", "upstream": "storefront", "cache": "asets"}]}]}, "asets"),
-    "two sites have one name": ({"proxy_sites": [SITE, SITE | {"server_names": ["b.lab.test"]}]}, "shop"),
-    "two sites have one server name": ({"proxy_sites": [SITE, SITE | {"name": "other"}]}, "shop.lab.test"),
-    "an upstream has no member": ({"proxy_upstreams": [POOL | {"members": []}]}, "member"),
-    "a port is out of range": (
-        {"proxy_upstreams": [POOL | {"members": [{"name": "a", "address": "10.21.0.101", "port": 70000}]}]}, "70000"),
-    "a variable is misspelt": ({"proxy_site": []}, "proxy_site", "proxy_sites"),
-    "a key is misspelt": ({"proxy_sites": [SITE | {"server_name": "x"}]}, "server_name", "server_names"),
-    "a certificate is not there": (
-        {"proxy_sites": [SITE | {"certificate": {"source": "files", "chain": "/no/chain.pem", "key": "/no/key.pem"}}]},
-        "/no/chain.pem"),
-    "a value would inject a directive": ({"proxy_sites": [SITE | {"server_names": ["x; return 200"]}]}, "server_names"),
-}  # fmt: skip
+MEMBER = {"name": "a", "address": "10.21.0.101", "port": 70000}
+FILES = {"source": "files", "chain": "/no/chain.pem", "key": "/no/key.pem"}
+AT = "proxy_sites[0].locations[0]"
+BROKEN: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    (
+        {"proxy_sites": [SITE | {"locations": [{"path": "/", "upstream": "storefrnt"}]}]},
+        (f'{AT}.upstream names the upstream "storefrnt", which proxy_upstreams lacks', "-> write storefront"),
+    ),
+    (
+        {"proxy_sites": [SITE | {"locations": [{"path": "/", "upstream": "storefront", "cache": "asets"}]}]},
+        (f'{AT}.cache names the cache "asets", which proxy_caches lacks', "-> write assets"),
+    ),
+    (
+        {"proxy_sites": [SITE, SITE | {"server_names": ["b.lab.test"]}]},
+        ('proxy_sites[1].name repeats "shop", the name of proxy_sites[0]', "-> give each its own name"),
+    ),
+    (
+        {"proxy_sites": [SITE, SITE | {"name": "other"}]},
+        ("server_names[0] shop.lab.test of site other is a server name of site shop too", "-> keep it in one site"),
+    ),
+    (
+        {"proxy_upstreams": [POOL | {"members": []}]},
+        ("proxy_upstreams[0].members of upstream storefront is empty: it has no member",),
+    ),
+    (
+        {"proxy_upstreams": [POOL | {"members": [MEMBER]}]},
+        ("proxy_upstreams[0].members[0].port 70000 is no port", "-> write an integer from 1 to 65535"),
+    ),
+    ({"proxy_site": []}, ("proxy_site is no variable of the role proxy", "-> write proxy_sites")),
+    (
+        {"proxy_sites": [SITE | {"server_name": "x"}]},
+        ("proxy_sites[0].server_name is unknown", "-> write server_names"),
+    ),
+    (
+        {"proxy_sites": [SITE | {"certificate": FILES}]},
+        ("proxy_sites[0].certificate.chain names /no/chain.pem, which is no file that can be read",
+         "proxy_sites[0].certificate.key names /no/key.pem, which is no file that can be read"),
+    ),
+    (
+        {"proxy_sites": [SITE | {"server_names": ["x; return 200"]}]},
+        ('proxy_sites[0].server_names[0] "x; return 200" is no server name',),
+    ),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("breakage", sorted(BROKEN))
-def test_a_broken_inventory_is_refused_before_any_host_is_touched(estate: Estate, breakage: str) -> None:
-    variables, *words = BROKEN[breakage]
+def state(estate: Estate) -> dict[str, str]:
+    """Return what a run could change on each host: configuration, release, rules, and when its service started."""
+    look = """
+        readlink /etc/nginx/active /srv/*/current; nft list ruleset | sha256sum; ls -lR /etc/nginx /etc/ssl | sha256sum
+        systemctl show nginx storefront dashboard -p MainPID -p ActiveEnterTimestampMonotonic 2>&1
+    """
+    return {name: estate.host(name).run(look).stdout for group in GROUPS for name in estate.group(group)}
+
+
+def test_a_broken_inventory_is_refused_before_any_host_is_touched(estate: Estate) -> None:
+    before = state(estate)
+    for variables, sentences in BROKEN:
+        run = estate.play("site.yml", "-e", json.dumps(variables))
+        output = " ".join(run.stdout.split())
+        assert run.returncode != 0
+        assert [sentence for sentence in sentences if sentence not in output] == [], run.stdout
+        assert "PLAY [Deploy the applications]" not in output
+        assert "Traceback" not in run.stdout + run.stderr
+    assert state(estate) == before
+
+
+def test_the_proxys_previous_configuration_can_be_put_back(estate: Estate) -> None:
     proxy = estate.host("proxy1")
-    state = (
-        "readlink /etc/nginx/active; systemctl show nginx -p MainPID -p ActiveEnterTimestampMonotonic; ls -l /etc/nginx"
+    before = proxy.check_output("readlink /etc/nginx/active")
+    changed = estate.play("playbooks/proxies.yml", "-e", "proxy_client_max_body_size=11m")
+    assert changed.returncode == 0, changed.stdout
+    assert (
+        proxy.check_output("grep client_max_body_size /etc/nginx/active/http/base.conf") == "client_max_body_size 11m;"
     )
-    before = proxy.check_output(state)
-    run = estate.play("site.yml", "-e", json.dumps(variables))
-    assert run.returncode != 0
-    for word in words:
-        assert word in run.stdout, run.stdout
-    assert "PLAY [Deploy the applications]" not in run.stdout
-    assert "Traceback" not in run.stdout + run.stderr
-    assert proxy.check_output(state) == before
+    back = estate.play("playbooks/rollback_proxies.yml")
+    assert back.returncode == 0, back.stdout
+    assert proxy.check_output("readlink /etc/nginx/active") == before
+    serves = proxy.check_output("curl -s --unix-socket /run/nginx-identity.sock http://identity/")
+    assert serves == before.removeprefix("trees/")
 
 
 def test_services_run_as_their_own_users_and_start_at_boot(estate: Estate) -> None:
