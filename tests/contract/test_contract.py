@@ -16,8 +16,6 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
 ENVIRONMENTS = sorted(path.name for path in (ROOT / "inventories").iterdir() if path.is_dir())
-SIDECARS = sorted([*ROOT.glob("filter_plugins/*.yml"), *ROOT.glob("roles/*/filter_plugins/*.yml")])
-FILTERS = sorted([*ROOT.glob("filter_plugins/*.py"), *ROOT.glob("roles/*/filter_plugins/*.py")])
 SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
 each_role = pytest.mark.parametrize("role", ROLES)
 
@@ -91,30 +89,6 @@ def test_a_role_knows_neither_a_group_nor_another_roles_variables(role: str) -> 
         # An import of a role hands it its inputs; that is no knowledge of what the other role does with them.
         named = set(re.findall(r"(?<![\w.])([a-z][a-z_]+)(?=\b)(?!:)", text)) & others
         assert not named, f"{path} names {sorted(named)} of another role"
-
-
-@pytest.mark.parametrize("path", FILTERS, ids=lambda path: path.name)
-def test_every_filter_has_a_sidecar(path: Path) -> None:
-    names = re.search(r"def filters\(self\).*?return \{(.*?)\}", path.read_text(), re.DOTALL)
-    assert names, f"{path} has no filters()"
-    for name in re.findall(r"[\"'](\w+)[\"']:", names[1]):
-        assert (path.parent / f"{name}.yml").is_file(), f"{name} has no {name}.yml beside {path.name}"
-
-
-def test_the_sidecars_examples_hold(tmp_path: Path) -> None:
-    """Run every filter's EXAMPLES, which are tasks that assert, in one play."""
-    tasks = []
-    for path in SIDECARS:
-        examples = yaml.safe_load(load(path)["EXAMPLES"])
-        assert all("ansible.builtin.assert" in task for task in examples), f"{path.name}: an example asserts nothing"
-        tasks += [task | {"name": f"{path.stem}: {task['name']}"} for task in examples]
-    play = [{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]
-    (tmp_path / "examples.yml").write_text(yaml.safe_dump(play, sort_keys=False, width=1000))
-    folders = ":".join(sorted({str(path.parent) for path in SIDECARS}))
-    outcome = run(
-        "ansible-playbook", "-i", "localhost,", str(tmp_path / "examples.yml"), ANSIBLE_FILTER_PLUGINS=folders
-    )
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

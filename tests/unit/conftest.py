@@ -24,7 +24,7 @@ from ansible.vars.manager import VariableManager
 
 ROOT = Path(__file__).resolve().parents[2]
 PROXY_SPEC = ROOT / "roles" / "proxy" / "meta" / "argument_specs.yml"
-FILTER_FOLDERS = (ROOT / "filter_plugins", ROOT / "roles" / "preflight" / "filter_plugins")
+FILTER_FOLDERS = (ROOT / "filter_plugins", *sorted(ROOT.glob("roles/*/filter_plugins")))
 for folder in FILTER_FOLDERS:
     filter_loader.add_directory(str(folder))
 action_loader.add_directory(str(ROOT / "roles" / "preflight" / "action_plugins"))

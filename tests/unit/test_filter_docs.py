@@ -12,7 +12,9 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = [Path("filter_plugins"), Path("roles/preflight/filter_plugins")]
+FOLDERS = [
+    path.relative_to(ROOT) for path in sorted([*ROOT.glob("filter_plugins"), *ROOT.glob("roles/*/filter_plugins")])
+]
 
 
 def filters_of(folder: Path) -> dict[str, Callable[..., Any]]:
@@ -56,5 +58,6 @@ def examples() -> Iterator[Any]:
 @pytest.mark.parametrize("task", list(examples()))
 def test_an_example_is_so(render: Callable[..., Any], trusted: Callable[[Any], Any], task: dict[str, Any]) -> None:
     that = task["ansible.builtin.assert"]["that"]
+    assert that
     for expression in that if isinstance(that, list) else [that]:
         assert render(expression, **trusted(task.get("vars", {}))) is True
