@@ -217,7 +217,7 @@ GOOD = {
     [
         (
             {"name": "../shop"},
-            "certificate_requests[0].name: '../shop' must be lower-case letters, digits, '.', '_' or '-', at most 63",
+            "certificate_requests[0].name: '../shop' must be letters, digits, '.', '_' or '-', at most 63",
         ),
         ({"names": []}, "certificate_requests[0].names is empty; write at least one DNS name"),
         ({"names": ["a b"]}, "certificate_requests[0].names[0]: 'a b' is not a DNS name in lower case"),

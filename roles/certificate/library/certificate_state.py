@@ -139,7 +139,8 @@ certificates:
   returned: success
 """
 
-FOLDER = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+# The same as the filter nginx_name: a site and its folder share one name.
+FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?"
 DNS_NAME = re.compile(rf"(\*\.)?({LABEL}\.)*{LABEL}")
 FILES = (("fullchain.pem", "0644"), ("privkey.pem", "0600"))
@@ -158,7 +159,7 @@ def request_problems(requests: list[dict[str, Any]], days: int, renew_days: int)
         where = f"certificate_requests[{position}]"
         name = request["name"]
         if not FOLDER.fullmatch(name):
-            problems.append(f"{where}.name: {name!r} must be lower-case letters, digits, '.', '_' or '-', at most 63")
+            problems.append(f"{where}.name: {name!r} must be letters, digits, '.', '_' or '-', at most 63")
         if name in seen:
             problems.append(f"{where}.name: {name!r} is also certificate_requests[{seen[name]}]; give each its own")
         seen.setdefault(name, position)
