@@ -52,12 +52,12 @@ options:
     choices: [secp256r1, secp384r1]
     required: true
   permitted_dns:
-    description: The domains that its name constraints must permit, none for no constraint.
+    description: The domains that its name constraints must permit. Empty beside networks, it must exclude every name.
     type: list
     elements: str
     default: []
   permitted_ip:
-    description: The networks that its name constraints must permit, none for no constraint.
+    description: The networks that its name constraints must permit. Empty beside domains, it must exclude them all.
     type: list
     elements: str
     default: []
@@ -86,6 +86,11 @@ present:
 days_left:
   description: Whole days until it ends, 0 when it is not there.
   type: int
+  returned: success
+excluded:
+  description: What its name constraints exclude, or must when it is made, like C(IP:0.0.0.0/0).
+  type: list
+  elements: str
   returned: success
 modes:
   description: What stands with another mode, as C(path), C(mode) (wanted) and C(found).
@@ -132,15 +137,32 @@ def end_of(certificate: x509.Certificate) -> datetime:
     return certificate.not_valid_after.replace(tzinfo=UTC)
 
 
-def permitted_by(certificate: x509.Certificate) -> tuple[list[str], list[str]]:
-    """Return the (domains, networks) that the name constraints of a CA permit, each sorted (RFC 5280, 4.2.1.10)."""
+def constraints_of(certificate: x509.Certificate) -> tuple[list[str], list[str], list[str]]:
+    """Return what the name constraints of a CA say (RFC 5280, 4.2.1.10), each list sorted.
+
+    They are the permitted domains, the permitted networks, and what is excluded as in `excluded_for`.
+    """
     try:
-        trees = certificate.extensions.get_extension_for_class(x509.NameConstraints).value.permitted_subtrees or []
+        constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints).value
     except x509.ExtensionNotFound:
-        trees = []
-    domains = sorted(tree.value for tree in trees if isinstance(tree, x509.DNSName))
-    networks = sorted(str(tree.value) for tree in trees if isinstance(tree, x509.IPAddress))
-    return domains, networks
+        return [], [], []
+    permitted = constraints.permitted_subtrees or []
+    domains = sorted(tree.value for tree in permitted if isinstance(tree, x509.DNSName))
+    networks = sorted(str(tree.value) for tree in permitted if isinstance(tree, x509.IPAddress))
+    kinds = {x509.DNSName: "DNS", x509.IPAddress: "IP"}
+    excluded = [f"{kinds.get(type(tree), 'other')}:{tree.value}" for tree in constraints.excluded_subtrees or []]
+    return domains, networks, sorted(excluded)
+
+
+def excluded_for(permitted_dns: list[str], permitted_ip: list[str]) -> list[str]:
+    """Return what a CA must exclude besides, as `DNS:<domain>` and `IP:<network>`, sorted.
+
+    A permitted subtree limits only names of its own kind, so the kind that is not permitted is excluded whole.
+    An empty domain is an ancestor of every name.
+    """
+    if permitted_dns and not permitted_ip:
+        return ["IP:0.0.0.0/0", "IP:::/0"]
+    return ["DNS:"] if permitted_ip and not permitted_dns else []
 
 
 def network_problems(networks: list[str]) -> list[str]:
@@ -163,7 +185,7 @@ def differences(certificate: x509.Certificate, params: dict[str, Any]) -> list[s
     path = params["path"]
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     key = certificate.public_key()
-    domains, networks = permitted_by(certificate)
+    domains, networks, excluded = constraints_of(certificate)
     pairs: list[tuple[str, Any, Any]] = [
         ("internal_ca_common_name", str(names[0].value) if names else "", params["common_name"]),
         (
@@ -174,12 +196,20 @@ def differences(certificate: x509.Certificate, params: dict[str, Any]) -> list[s
         ("internal_ca_permitted_dns", domains, sorted(params["permitted_dns"])),
         ("internal_ca_permitted_ip", networks, sorted(params["permitted_ip"])),
     ]
-    return [
+    problems = [
         f"{path}/ca.pem was made with {name} {found!r} and the inventory says {wanted!r}. A CA is never "
         f"changed in place: set the input back, or {ANEW.format(path=path)}"
         for name, found, wanted in pairs
         if found != wanted
     ]
+    wanted = excluded_for(params["permitted_dns"], params["permitted_ip"])
+    # Where the permitted names differ already, this would only say it twice.
+    if excluded != wanted and (domains, networks) == (pairs[2][2], pairs[3][2]):
+        problems.append(
+            f"{path}/ca.pem excludes {excluded!r} and must exclude {wanted!r}, or it signs for any name of the kind "
+            f"whose internal_ca_permitted list is empty. A CA is never changed in place: {ANEW.format(path=path)}"
+        )
+    return problems
 
 
 def key_problem(certificate: x509.Certificate | None, key_pem: bytes, params: dict[str, Any]) -> str:
@@ -211,10 +241,11 @@ def key_problem(certificate: x509.Certificate | None, key_pem: bytes, params: di
 
 
 def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """Tell what stands in the folder: `present`, `days_left`, `modes` and `problems` (see RETURN)."""
+    """Tell what stands in the folder: `present`, `days_left`, `excluded`, `modes` and `problems` (see RETURN)."""
     path = Path(params["path"])
     pem, key_pem = (read(path / name) for name in ("ca.pem", "ca.key"))
-    result = {"present": pem is not None, "days_left": 0, "modes": wrong_modes(path)}
+    excluded = excluded_for(params["permitted_dns"], params["permitted_ip"])
+    result = {"present": pem is not None, "days_left": 0, "excluded": excluded, "modes": wrong_modes(path)}
     problems = network_problems(params["permitted_ip"])
     if not params["passphrase"]:
         return {**result, "problems": [*problems, "internal_ca_passphrase is empty: write one, in a vault"]}
