@@ -162,3 +162,31 @@ def test_what_is_no_certificate(filters: Filters) -> None:
         assert problems(filters, chain, NAMES) == [
             "error: chain has no certificate in PEM -> name the file that begins with -----BEGIN CERTIFICATE-----"
         ]
+
+
+@pytest.mark.parametrize(
+    ("domains", "names", "paths"),
+    [
+        ([], ["shop.test"], []),
+        (["shop.test"], ["shop.test", "a.b.Shop.test", "*.shop.test"], []),
+        ([".Shop.test"], ["www.shop.test"], []),
+        (["shop.test"], ["myshop.test", "*.test", "test"], [0, 1]),
+        (["a.test", "b.test"], ["b.test", "c.test"], [1]),
+        (None, ["shop.test"], []),
+    ],
+)
+def test_names_that_the_internal_ca_may_not_sign_for(filters: Any, domains: Any, names: Any, paths: list[int]) -> None:
+    sites = [{"name": "shop", "server_names": names}]
+    requests = [{"name": "shop", "names": names, "source": "internal_ca"}]
+    for variable, key, entries in (("proxy_sites", "server_names", sites), ("certificate_requests", "names", requests)):
+        values = {"internal_ca_permitted_dns": domains, variable: entries}
+        found = filters("unpermitted_names")(values)
+        assert [problem["path"] for problem in found] == [[variable, 0, key, path] for path in paths]
+    both = {"internal_ca_permitted_dns": domains, "proxy_sites": sites, "certificate_requests": requests}
+    assert [problem["path"][0] for problem in filters("unpermitted_names")(both)] == ["proxy_sites"] * len(paths)
+
+
+def test_names_of_certificates_from_files_are_free(filters: Any) -> None:
+    site = {"name": "shop", "server_names": ["shop.test"], "certificate": {"source": "files"}}
+    values = {"internal_ca_permitted_dns": ["example.com"], "proxy_sites": [site, "none", {"server_names": 1}]}
+    assert filters("unpermitted_names")(values) == []

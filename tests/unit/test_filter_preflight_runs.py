@@ -142,6 +142,21 @@ def test_a_public_address_outside_the_edge_network_is_told(estate: Any) -> None:
     ]
 
 
+def test_a_name_that_the_internal_ca_may_not_sign_for(estate: Any) -> None:
+    estate.write("group_vars/all/internal_ca.yml", "internal_ca_permitted_dns: [example.com]\n")
+    estate.edit(PROXY, "[shop.example.org]", "[example.com, '*.example.com', shop.example.org]")
+    estate.edit(
+        PROXY, "proxy_caches:\n", "certificate_requests: '{{ proxy_sites | site_certificates }}'\nproxy_caches:\n"
+    )
+    failed, report = estate.check()
+    assert failed
+    assert [line.split(" (")[0] for line in estate.lines(report)] == [
+        "proxy_sites[0].server_names[2] shop.example.org is outside example.com, all that the internal CA may sign for",
+        "inventory/group_vars/proxies/proxy.yml:11:50",
+        "-> add its domain to internal_ca_permitted_dns",
+    ]
+
+
 def test_a_role_demands_nothing_where_it_does_not_run(estate: Any) -> None:
     estate.edit(APP, "app_name: storefront\n", "")
     (estate.root / "site.yml").write_text("- hosts: proxies\n  roles: [proxy]\n")

@@ -2,7 +2,8 @@
 
 The plugin collects (specs of the roles, plays, variables of every host, certificate files), evaluates each
 variable leaf by leaf, so that one undefined name hides nothing else, and leaves the judging to pure filters:
-spec_problems, unknown_variables, missing_variables, address_problems, proxy_problems, certificate_problems.
+spec_problems, unknown_variables, missing_variables, address_problems, proxy_problems, unpermitted_names,
+certificate_problems.
 
 Where a value was written comes from ansible-core's Origin tag, which 2.19 keeps on each value read from YAML.
 """
@@ -28,6 +29,7 @@ except ImportError:
 ValuePath = tuple[str | int, ...]
 _SECRET = re.compile(r"^vault_|_(passphrase|password|secret|secrets|token)$")
 _PROXY = ("proxy_upstreams", "proxy_caches", "proxy_sites")
+_PERMITTED = "internal_ca_permitted_dns"
 _ADDRESSES = ("private_address", "ansible_host", "public_address", "private_network", "edge_network")
 # Lookups that do something (make a password, run a command, ask the network) wait for the play that needs
 # them.
@@ -409,6 +411,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             estate["hosts"] = list(self.problems.hosts)
             for found in _pure("proxy_problems", estate):
                 host.add(found)
+        if _PERMITTED in host.raw:
+            host.evaluate(_PERMITTED)
+        for found in _pure("unpermitted_names", host.values):
+            host.add(found)
         for wanted in _pure("certificate_files", host.values):
             key = (wanted["chain"], wanted["key"], *wanted["names"])
             if key not in self.files:

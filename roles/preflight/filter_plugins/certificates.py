@@ -118,6 +118,37 @@ def certificate_files(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def unpermitted_names(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the names that the internal CA may not sign for: problems {path, problem, remedy, level}, each name once.
+
+    `values`: the host's variables, of which proxy_sites, certificate_requests and internal_ca_permitted_dns are
+    looked at; while the last is empty, any name is right. A domain permits itself and all below it (RFC 5280,
+    4.2.1.10), and a wildcard counts by its domain.
+    """
+    permitted = values.get("internal_ca_permitted_dns")
+    domains = [str(one).lower().removeprefix(".") for one in permitted] if isinstance(permitted, list) else []
+    problems, said = [], set[str]()
+    for variable, key in (("proxy_sites", "server_names"), ("certificate_requests", "names")):
+        entries = values.get(variable) if domains else None
+        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+            about = entry.get("certificate") or {} if key == "server_names" and isinstance(entry, Mapping) else entry
+            names = entry.get(key) if isinstance(about, Mapping) else None
+            # A site that does not say where its certificate comes from takes it from the internal CA.
+            if not isinstance(names, list) or about.get("source", "internal_ca") != "internal_ca":
+                continue
+            for place, name in enumerate(names):
+                base = str(name).lower().removeprefix("*.")
+                if base in said or any(base == domain or base.endswith(f".{domain}") for domain in domains):
+                    continue
+                said.add(base)
+                problem = f"{name} is outside {', '.join(domains)}, all that the internal CA may sign for"
+                remedy = "add its domain to internal_ca_permitted_dns"
+                problems.append(
+                    {"path": [variable, index, key, place], "problem": problem, "remedy": remedy, "level": "error"}
+                )
+    return problems
+
+
 def unreadable_file(part: str, name: str) -> list[dict[str, str]]:
     """Return the problem of a chain or key, given as the path `name`, that is not there or cannot be read."""
     if not name:
@@ -169,5 +200,5 @@ class FilterModule:
     """Offer the function above to the action plugin `estate_check`, and to tests."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        functions = (certificate_files, unreadable_file, certificate_problems)
+        functions = (certificate_files, unpermitted_names, unreadable_file, certificate_problems)
         return {function.__name__: function for function in functions}
