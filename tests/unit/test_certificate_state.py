@@ -26,15 +26,18 @@ NOW = datetime.now(UTC)
 Key = ec.EllipticCurvePrivateKey
 
 
-def named(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+def named(common_name: str, organization: str = "") -> x509.Name:
+    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
+    if organization:
+        attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
+    return x509.Name(attributes)
 
 
 def signed(
-    issuer: str, signer: Key, subject: str, key: Key, days: float, extension: x509.ExtensionType
+    issuer: str, signer: Key, subject: x509.Name, key: Key, days: float, extension: x509.ExtensionType
 ) -> x509.Certificate:
     start, end = NOW - timedelta(days=100), NOW + timedelta(days=days)
-    builder = x509.CertificateBuilder(named(issuer), named(subject), key.public_key(), 1, start, end)
+    builder = x509.CertificateBuilder(named(issuer), subject, key.public_key(), 1, start, end)
     return builder.add_extension(extension, critical=True).sign(signer, hashes.SHA256())
 
 
@@ -55,7 +58,7 @@ class Host:
         self.ca_key, self.key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
         permitted = [x509.DNSName("lab.test"), x509.IPAddress(ipaddress.ip_network("10.0.0.0/24"))]
         constraints = x509.NameConstraints(permitted, None)
-        self.ca = signed("CA", self.ca_key, "CA", self.ca_key, 900, constraints)
+        self.ca = signed("CA", self.ca_key, named("CA"), self.ca_key, 900, constraints)
         self.folder.mkdir(parents=True)
         self.root.chmod(0o755)
         self.folder.chmod(0o755)
@@ -66,10 +69,13 @@ class Host:
         (self.folder / name).write_bytes(data)
         (self.folder / name).chmod(mode)
 
-    def issue(self, days: float = 60.5, issuer: str = "CA", signer: Key | None = None) -> None:
+    def issue(
+        self, days: float = 60.5, issuer: str = "CA", signer: Key | None = None, organization: str = "Gatehouse"
+    ) -> None:
         address = x509.IPAddress(ipaddress.ip_address("10.0.0.1"))
         names = x509.SubjectAlternativeName([x509.DNSName("shop.lab.test"), address])
-        leaf = signed(issuer, signer or self.ca_key, "shop.lab.test", self.key, days, names)
+        subject = named("shop.lab.test", organization)
+        leaf = signed(issuer, signer or self.ca_key, subject, self.key, days, names)
         self.write("fullchain.pem", pem(leaf), 0o644)
 
     def state(self, request: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
@@ -83,6 +89,7 @@ class Host:
             "path": str(self.root),
             "requests": [{**shop, **(request or {})}],
             "ca": pem(self.ca).decode(),
+            "organization": "Gatehouse",
         }
         answer = certificate_state.state({**parameters, "renew_days": 30, **changes}, NOW)
         assert isinstance(answer, dict)
@@ -103,12 +110,14 @@ def test_a_good_certificate_needs_nothing(host: Host) -> None:
         "names": ["shop.lab.test"],
         "addresses": ["10.0.0.1"],
         "issuer": "CA",
+        "end": f"{NOW + timedelta(days=60.5):%Y-%m-%d}",
         "days_left": 60,
     }
     assert host.state() == {
         "cryptography": True,
         "to_issue": [],
         "to_copy": [],
+        "foreign": [],
         "modes": [],
         "orphans": [],
         "certificates": [{**seen, "key_matches": True}],
@@ -147,6 +156,31 @@ def test_the_addresses_changed(host: Host) -> None:
 def test_another_ca_even_one_of_the_same_name(host: Host, issuer: str) -> None:
     host.issue(issuer=issuer, signer=ec.generate_private_key(ec.SECP256R1()))
     assert host.reasons() == [f"shop: it was issued by another CA, {issuer}; issue it for shop.lab.test"]
+
+
+@pytest.mark.parametrize("issuer", ["Other", "CA"])
+def test_a_live_leaf_of_another_internal_ca_is_foreign(host: Host, issuer: str) -> None:
+    host.issue(issuer=issuer, signer=ec.generate_private_key(ec.SECP256R1()))
+    end = f"{NOW + timedelta(days=60.5):%Y-%m-%d}"
+    assert host.state()["foreign"] == [{"name": "shop", "issuer": issuer, "end": end}]
+    # A damaged key makes no difference: the controller still has the wrong CA.
+    host.write("privkey.pem", b"junk", 0o600)
+    assert len(host.state()["foreign"]) == 1
+
+
+def test_a_live_leaf_where_the_controller_has_no_ca_is_foreign(host: Host) -> None:
+    assert [entry["issuer"] for entry in host.state(ca="")["foreign"]] == ["CA"]
+
+
+@pytest.mark.parametrize(
+    ("days", "organization", "source"),
+    [(-0.1, "Gatehouse", "internal_ca"), (60.5, "", "internal_ca"), (60.5, "Gatehouse", "files")],
+    ids=["ended", "from a public CA", "now copied"],
+)
+def test_what_may_be_replaced_unasked(host: Host, days: float, organization: str, source: str) -> None:
+    host.issue(days, "Other", ec.generate_private_key(ec.SECP256R1()), organization)
+    answer = host.state({"source": source}, chain_sums={"shop": "0"}, key_sums={"shop": "0"})
+    assert (answer["foreign"], len(answer["to_issue"] + answer["to_copy"])) == ([], 1)
 
 
 def test_no_ca_yet(host: Host) -> None:
@@ -256,3 +290,19 @@ def test_names_that_the_ca_may_not_sign_for(host: Host) -> None:
         for name in ("evil-lab.test", "10.0.1.1")
     ]
     assert certificate_state.outside([{**wanted, "source": "files"}], host.ca) == []
+
+
+def test_a_kind_that_the_ca_excludes(host: Host) -> None:
+    everything = x509.IPAddress(ipaddress.ip_network("0.0.0.0/0"))
+    network = x509.IPAddress(ipaddress.ip_network("10.0.0.0/24"))
+    for permitted, excluded, bad, only in (
+        (x509.DNSName("lab.test"), everything, "10.0.0.1", "lab.test"),
+        (network, x509.DNSName(""), "shop.lab.test", "10.0.0.0/24"),
+    ):
+        constraints = x509.NameConstraints([permitted], [excluded])
+        ca = signed("CA", host.ca_key, named("CA"), host.ca_key, 900, constraints)
+        wanted = {**GOOD, "names": ["shop.lab.test"], "addresses": ["10.0.0.1"]}
+        assert certificate_state.outside([wanted], ca) == [
+            f"certificate_requests[0]: the internal CA may not sign for {bad!r}, only for {only}; use another name, or "
+            "begin a CA that permits it"
+        ]

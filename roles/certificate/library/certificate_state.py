@@ -18,11 +18,7 @@ try:
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        PublicFormat,
-        load_pem_private_key,
-    )
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
     from cryptography.x509.oid import NameOID
 
     HAS_CRYPTOGRAPHY = True
@@ -86,6 +82,10 @@ options:
     description: The CA's certificate as PEM; empty means that there is none yet.
     type: str
     default: ''
+  organization:
+    description: What the subject of every leaf of an internal CA has, and no other leaf.
+    type: str
+    required: true
   days:
     description: How long a new certificate lives.
     type: int
@@ -103,6 +103,7 @@ EXAMPLES = r"""
     path: /etc/ssl/gatehouse
     requests: [{name: storefront, names: [shop.example.com], source: internal_ca}]
     ca: "{{ lookup('ansible.builtin.file', 'ca.pem') }}"
+    organization: Gatehouse
     days: 90
     renew_days: 30
 """
@@ -114,6 +115,11 @@ cryptography:
   returned: success
 to_issue:
   description: Requests that the internal CA must sign, as C(name) and C(reason).
+  type: list
+  elements: dict
+  returned: success
+foreign:
+  description: Leaves of an internal CA, not ended, that C(ca) did not sign; as C(name), C(issuer) and C(end).
   type: list
   elements: dict
   returned: success
@@ -133,7 +139,7 @@ orphans:
   elements: str
   returned: success
 certificates:
-  description: What is there, as C(name), C(names), C(addresses), C(issuer), C(days_left) and C(key_matches).
+  description: What is there, as C(name), C(names), C(addresses), C(issuer), C(end), C(days_left) and C(key_matches).
   type: list
   elements: dict
   returned: success
@@ -156,8 +162,7 @@ def request_problems(requests: list[dict[str, Any]], days: int, renew_days: int)
         )
     seen: dict[str, int] = {}
     for position, request in enumerate(requests):
-        where = f"certificate_requests[{position}]"
-        name = request["name"]
+        where, name = f"certificate_requests[{position}]", request["name"]
         if not FOLDER.fullmatch(name):
             problems.append(f"{where}.name: {name!r} must be letters, digits, '.', '_' or '-', at most 63")
         if name in seen:
@@ -170,12 +175,10 @@ def request_problems(requests: list[dict[str, Any]], days: int, renew_days: int)
                 problems.append(f"{where}.names[{index}]: {dns!r} is not a DNS name in lower case")
         for index, text in enumerate(request["addresses"]):
             try:
-                canonical = str(ipaddress.ip_address(text))
+                if (canonical := str(ipaddress.ip_address(text))) != text:
+                    problems.append(f"{where}.addresses[{index}]: {text!r} must be written {canonical!r}")
             except ValueError:
                 problems.append(f"{where}.addresses[{index}]: {text!r} is not an IP address")
-                continue
-            if canonical != text:
-                problems.append(f"{where}.addresses[{index}]: {text!r} must be written {canonical!r}")
         problems += [
             f"{where}.{option} is empty; source files needs the controller's path"
             for option in ("chain", "key")
@@ -205,8 +208,7 @@ def alternative_names(certificate: x509.Certificate) -> tuple[list[str], list[st
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return [], []
-    addresses = sorted(str(address) for address in names.get_values_for_type(x509.IPAddress))
-    return sorted(names.get_values_for_type(x509.DNSName)), addresses
+    return sorted(names.get_values_for_type(x509.DNSName)), sorted(map(str, names.get_values_for_type(x509.IPAddress)))
 
 
 def issued_by(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
@@ -229,17 +231,20 @@ def issued_by(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
 def outside(requests: list[dict[str, Any]], ca: x509.Certificate) -> list[str]:
     """One message for each name that the CA's name constraints forbid it to sign (RFC 5280, 4.2.1.10)."""
     try:
-        trees = ca.extensions.get_extension_for_class(x509.NameConstraints).value.permitted_subtrees or []
+        constraints = ca.extensions.get_extension_for_class(x509.NameConstraints).value
     except x509.ExtensionNotFound:
         return []
+    trees = constraints.permitted_subtrees or []
     domains = [tree.value for tree in trees if isinstance(tree, x509.DNSName)]
     networks = [ipaddress.ip_network(str(tree.value)) for tree in trees if isinstance(tree, x509.IPAddress)]
+    # A kind is excluded whole or not at all: see excluded_for in internal_ca_state.
+    limited = {type(tree) for tree in [*trees, *(constraints.excluded_subtrees or [])]}
     permitted = ", ".join([*domains, *map(str, networks)])
     problems = []
     for position, request in enumerate(requests):
         names, addresses = request["names"], map(ipaddress.ip_address, request["addresses"])
-        bad = [n for n in names if domains and not any(f".{n}".endswith(f".{d}") for d in domains)]
-        bad += [str(a) for a in addresses if networks and not any(a in network for network in networks)]
+        bad = [n for n in names if x509.DNSName in limited and not any(f".{n}".endswith(f".{d}") for d in domains)]
+        bad += [str(a) for a in addresses if x509.IPAddress in limited and not any(a in n for n in networks)]
         problems += [
             f"certificate_requests[{position}]: the internal CA may not sign for {name!r}, only for "
             f"{permitted}; use another name, or begin a CA that permits it"
@@ -267,9 +272,16 @@ def describe(name: str, certificate: x509.Certificate, key_pem: bytes, now: date
         "names": names,
         "addresses": addresses,
         "issuer": str(issuer[0].value) if issuer else certificate.issuer.rfc4514_string(),
+        "end": f"{end_of(certificate):%Y-%m-%d}",
         "days_left": (end_of(certificate) - now).days,
         "key_matches": key_matches(certificate, key_pem),
     }
+
+
+def is_foreign(certificate: x509.Certificate, ca: x509.Certificate | None, organization: str, now: datetime) -> bool:
+    """Whether another internal CA than `ca` signed a leaf that clients still trust."""
+    theirs = [attribute.value for attribute in certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
+    return organization in theirs and now < end_of(certificate) and (ca is None or not issued_by(certificate, ca))
 
 
 def why_issue(
@@ -286,10 +298,7 @@ def why_issue(
         return "there is no CA yet"
     if not issued_by(certificate, ca):
         return f"it was issued by another CA, {found['issuer']}"
-    if (found["names"], found["addresses"]) != (
-        sorted(set(request["names"])),
-        sorted(set(request["addresses"])),
-    ):
+    if (found["names"], found["addresses"]) != (sorted(set(request["names"])), sorted(set(request["addresses"]))):
         return f"it is for {', '.join(found['names'] + found['addresses'])}"
     if found["days_left"] < renew:
         return f"it has {found['days_left']} days left"
@@ -326,13 +335,8 @@ def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
     """Make the whole answer (see RETURN) for the module's parameters at the time `now`."""
     path, requests = Path(params["path"]), params["requests"]
     names = [request["name"] for request in requests]
-    there = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
-    result: dict[str, Any] = {
-        "cryptography": HAS_CRYPTOGRAPHY,
-        "to_issue": [],
-        "to_copy": [],
-        "certificates": [],
-    }
+    orphans = sorted(e.name for e in path.iterdir() if e.name not in names) if path.is_dir() else []
+    result: dict[str, Any] = {"to_issue": [], "to_copy": [], "foreign": [], "certificates": []}
     ca = x509.load_pem_x509_certificate(params["ca"].encode()) if HAS_CRYPTOGRAPHY and params["ca"] else None
     for request in requests:
         name, files = request["name"], request["source"] == "files"
@@ -351,12 +355,13 @@ def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
             found = describe(name, certificate, key or b"", now)
             result["certificates"].append(found)
             if not files:
+                if is_foreign(certificate, ca, params["organization"], now):
+                    result["foreign"].append({key: found[key] for key in ("name", "issuer", "end")})
                 reason = reason or why_issue(request, found, certificate, ca, params["renew_days"])
         if reason:
             verb, new = ("to_copy", "copy it") if files else ("to_issue", f"issue it for {', '.join(request['names'])}")
             result[verb].append({"name": name, "reason": f"{name}: {reason}; {new}"})
-    orphans = [name for name in there if name not in names]
-    return {**result, "modes": modes_of(path, names), "orphans": orphans}
+    return {"cryptography": HAS_CRYPTOGRAPHY, **result, "modes": modes_of(path, names), "orphans": orphans}
 
 
 def main() -> None:
@@ -377,6 +382,7 @@ def main() -> None:
             "chain_sums": {"type": "dict", "default": {}},
             "key_sums": {"type": "dict", "default": {}, "no_log": False},
             "ca": text,
+            "organization": {"type": "str", "required": True},
             "days": {"type": "int", "required": True},
             "renew_days": {"type": "int", "required": True},
         },
