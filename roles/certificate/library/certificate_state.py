@@ -284,13 +284,7 @@ def is_foreign(certificate: x509.Certificate, ca: x509.Certificate | None, organ
     return organization in theirs and now < end_of(certificate) and (ca is None or not issued_by(certificate, ca))
 
 
-def why_issue(
-    request: dict[str, Any],
-    found: dict[str, Any],
-    certificate: x509.Certificate,
-    ca: x509.Certificate | None,
-    renew: int,
-) -> str:
+def why_issue(request: Any, found: Any, certificate: x509.Certificate, ca: x509.Certificate | None, renew: int) -> str:
     """Why the internal CA must sign anew; '' when what is there is good."""
     if not found["key_matches"]:
         return "its key does not belong to it"
