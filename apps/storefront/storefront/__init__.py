@@ -1,6 +1,7 @@
 """Storefront: a small shop, rendered on the server, that runs behind a reverse proxy.
 
 `create_app()` gives the WSGI application. What it reads from its environment:
+    SECRET_KEY    what Flask signs its cookies with; there is no default, so without it the app does not start
     APP_NAME      name of the app as its operators know it (default `storefront`)
     APP_RELEASE   the release that is running; without it, the first line of a file `RELEASE` in the working folder
 """
@@ -41,6 +42,7 @@ def load_products(file: Path) -> list[dict]:
 def create_app() -> Flask:
     """Build the application; everything it serves is in memory when this returns."""
     app = Flask(__name__, static_folder=None)
+    app.secret_key = os.environ["SECRET_KEY"]
     app.json.sort_keys = False
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     assets = Assets(HERE / "static", prefix="/static")
