@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
 import time
 import uuid
 
 import pytest
 
-from estate import Ask, Estate
+from estate import ROOT, Ask, Estate
 
 SITES = {"storefront": "https://storefront.lab.test", "dashboard": "https://dashboard.lab.test"}
 SITE_APPS = pytest.mark.parametrize("app", sorted(SITES))
@@ -26,6 +28,15 @@ def test_every_member_answers_and_says_its_release(ask: Ask, estate: Estate, app
     answers = [json.loads(ask(f"{SITES[app]}/api/whoami").body) for _ in range(15)]
     assert {answer["host"] for answer in answers} == set(estate.group(app))
     assert len({answer["release"] for answer in answers}) == 1
+
+
+def test_the_curl_lines_that_make_lab_prints_work(estate: Estate) -> None:
+    printed = (estate.state / "urls.txt").read_text()
+    lines = [shlex.split(line) for line in printed.splitlines() if line.strip().startswith("curl ")]
+    assert len(lines) == len(SITES)
+    for line in lines:
+        page = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
+        assert "<!doctype html>" in page.lower()
 
 
 def test_http_is_redirected_with_path_and_query(ask: Ask) -> None:

@@ -141,10 +141,9 @@ def engines() -> list[Engine]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test of an engine on each host of the group `proxies`; two hosts may be tested side by side."""
+    """Run each test of an engine on each host of the group `proxies`."""
     if "engine" in metafunc.fixturenames:
-        hosts = [pytest.param(host, marks=pytest.mark.xdist_group(host.name), id=host.name) for host in engines()]
-        metafunc.parametrize("engine", hosts, indirect=True, scope="function")
+        metafunc.parametrize("engine", engines(), indirect=True, ids=lambda engine: engine.name, scope="function")
 
 
 @pytest.fixture
