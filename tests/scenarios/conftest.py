@@ -22,7 +22,7 @@ def ask(estate: Estate) -> Ask:
         name = url.split("/")[2]
         resolve = " ".join(f"--resolve {name}:{port}:{estate.entry}" for port in (80, 443))
         words = " ".join(f"'{option}'" for option in options)
-        run = estate.client.run(f"curl -si --max-time 10 --cacert /root/ca.pem {resolve} {words} '{url}'")
+        run = estate.client.run(f"curl -si --max-time 10 --cacert /srv/ca.pem {resolve} {words} '{url}'")
         return Answer(run.rc, run.stdout_bytes.decode(errors="replace"))
 
     return curl

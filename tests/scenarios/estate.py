@@ -66,10 +66,10 @@ class Estate:
 
     @cached_property
     def client(self) -> Host:
-        """Return the host outside the private network, holding the CA's certificate in /root/ca.pem."""
+        """Return the host outside the private network, holding the CA's certificate in /srv/ca.pem."""
         client = testinfra.get_host(f"podman://{self.lab}-client")
         authority = base64.b64encode((self.state / "ca" / "ca.pem").read_bytes()).decode()
-        client.check_output(f"echo {authority} | base64 -d > /root/ca.pem")
+        client.check_output(f"echo {authority} | base64 -d > /srv/ca.pem")
         return client
 
     def controller_reaches(self, name: str, port: int = 22) -> bool:

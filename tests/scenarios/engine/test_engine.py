@@ -119,7 +119,7 @@ def test_a_port_clash_puts_the_old_tree_back(engine: Engine) -> None:
         "owner": "chown www-data active/sites/one.conf",
         "mode of a folder": "chmod 700 active/sites",
         "empty folder": "mkdir active/more",
-        "link in place of a file": "cp active/sites/one.conf /root/; ln -sf /root/one.conf active/sites/one.conf",
+        "link in place of a file": "cp active/sites/one.conf /srv/; ln -sf /srv/one.conf active/sites/one.conf",
         "folder in place of a file": "rm active/sites/one.conf; mkdir active/sites/one.conf",
         "folder in place of active": "rm -rf active.before-gatehouse; cp -rL active a; rm active; mv a active",
         "nginx.conf replaced": "cp --remove-destination active/nginx.conf nginx.conf",
@@ -303,12 +303,12 @@ def test_a_takeover_that_fails_leaves_what_was_found(engine: Engine, running: bo
 
 
 def test_trees_is_not_followed_out_of_its_folder(engine: Engine) -> None:
-    engine.sh("cd /etc/nginx && mv trees /root/elsewhere && ln -s /root/elsewhere trees && touch /root/elsewhere/mine")
+    engine.sh("cd /etc/nginx && mv trees /srv/elsewhere && ln -s /srv/elsewhere trees && touch /srv/elsewhere/mine")
     try:
         result = engine.apply(tree("two"))
-        assert engine.sh("ls /root/elsewhere/mine") == "/root/elsewhere/mine"
+        assert engine.sh("ls /srv/elsewhere/mine") == "/srv/elsewhere/mine"
     finally:
-        engine.sh("cd /etc/nginx && rm trees /root/elsewhere/mine && mv /root/elsewhere trees")
+        engine.sh("cd /etc/nginx && rm trees /srv/elsewhere/mine && mv /srv/elsewhere trees")
     assert "/etc/nginx/trees is a link: make it a folder" in result["msg"]
 
 
@@ -323,10 +323,10 @@ def test_two_runs_at_once_take_turns(engine: Engine) -> None:
 
 def test_a_run_waits_for_the_one_before_it(engine: Engine) -> None:
     live = engine.live()
-    held = "sleep 4; readlink /etc/nginx/active > /root/seen"
-    engine.sh(f"rm -f /root/seen; systemd-run -q flock /etc/nginx sh -c '{held}'")
+    held = "sleep 4; readlink /etc/nginx/active > /srv/seen"
+    engine.sh(f"rm -f /srv/seen; systemd-run -q flock /etc/nginx sh -c '{held}'")
     assert engine.apply(tree("two"))["outcome"] == "reloaded"
-    assert engine.sh("cat /root/seen") == f"trees/{live}"
+    assert engine.sh("cat /srv/seen") == f"trees/{live}"
 
 
 def test_no_request_is_lost_in_twenty_reloads(engine: Engine) -> None:
