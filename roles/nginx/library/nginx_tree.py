@@ -306,6 +306,8 @@ class Server:
         if status.master and not lost:  # HUP, because `systemctl reload` says less than the proof will
             os.kill(status.master, signal.SIGHUP)
             return "reloaded"
+        # systemd 252 (Debian 12) does not notice a drop-in folder that was made since it last read its units.
+        self.call("systemctl", "daemon-reload")
         self.call("systemctl", "restart", "nginx")
         return "started"
 
