@@ -31,7 +31,7 @@ description:
     unit and its environment files, links the release as C(current), restarts the unit if anything differs from what
     runs, and asks its health page.
   - If the health page does not answer 200 in time, the former release, unit and environment are put back and started,
-    and the task fails with the unit's last journal lines.
+    and the task fails with the unit's first and last journal lines.
   - Everything is compared on each run, the running process included, so a stopped unit or a hand-edited file is put
     right.
   - The action plugin sends the archive only if the host lacks the release.

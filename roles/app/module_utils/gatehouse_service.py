@@ -19,6 +19,7 @@ SHOWN = "ActiveState,ExecMainStartTimestampMonotonic,UnitFileState,NeedDaemonRel
 HEADER = "# This file is written by Gatehouse: change the inventory and deploy again.\n"
 POLL = 0.1
 COMMAND_TIMEOUT = 600
+JOURNAL_FIRST, JOURNAL_LAST = 50, 10
 
 
 class ServiceError(Exception):
@@ -200,7 +201,14 @@ class Service:
             time.sleep(POLL)
         return problem
 
-    def journal(self, since: float, lines: int = 25) -> str:
-        """Give the unit's last lines since `since` (seconds of the epoch)."""
-        words = [f"--unit={self.unit}", f"--since=@{int(since)}", f"--lines={lines}"]
-        return run(["journalctl", *words, "--no-pager", "--output=cat", "--quiet"], check=False).strip()
+    def journal(self, since: float) -> str:
+        """Give what the unit wrote since `since` (seconds of the epoch): its first and its last lines.
+
+        A server with several workers writes the cause first, once for each of them, and the consequence last.
+        """
+        words = [f"--unit={self.unit}", f"--since=@{int(since)}", "--no-pager", "--output=cat", "--quiet"]
+        lines = run(["journalctl", *words], check=False).strip().splitlines()
+        left_out = len(lines) - JOURNAL_FIRST - JOURNAL_LAST
+        if left_out > 0:
+            lines[JOURNAL_FIRST:-JOURNAL_LAST] = [f"[{left_out} lines left out]"]
+        return "\n".join(lines)
