@@ -23,6 +23,9 @@ _BARE = re.compile(r"[A-Za-z0-9_./:@%+,=~*-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _PATH = re.compile(r"/[A-Za-z0-9._~!&()*+,=:@/-]*")
+_HOST_PATH = re.compile(r"/[A-Za-z0-9._~+,=:@/-]*")
+_VARIABLES = re.compile(r"[A-Za-z0-9_./:|-]*(\$[a-z0-9_]+[A-Za-z0-9_./:|-]*)+")
+_VARIABLE = re.compile(r"\$[a-z0-9_]+")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SIZE = re.compile(r"(0|[1-9][0-9]{0,14})([kKmMgG]?)")
 _UNITS = ("y", "M", "w", "d", "h", "m", "s", "ms")
@@ -143,6 +146,54 @@ def nginx_path(value: Any) -> str:
     return str(value)
 
 
+def location_path(value: Any) -> str:
+    """Return the path of a location of any kind: a path as `nginx_path` takes it, or a regular expression.
+
+    Which of the two it has to be is its `match`'s to say; see `location_match`.
+    """
+    text = str(value) if isinstance(value, str) else ""
+    if _PATH.fullmatch(text):
+        return nginx_path(text)
+    if not text or _CONTROL.search(text):
+        raise AnsibleFilterError(f"{_shown(value)} is no path and no regular expression; write one such as /api/")
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise AnsibleFilterError(
+            f"{_shown(value)} is no path and no regular expression ({error}); write one such as /api/"
+        ) from None
+    return text
+
+
+def host_path(value: Any) -> str:
+    """Return an absolute path on the host, without blanks, `..` or anything that nginx would read."""
+    text = str(value) if isinstance(value, str) else ""
+    if not _HOST_PATH.fullmatch(text) or {".", ".."} & set(text.split("/")) or "//" in text:
+        raise AnsibleFilterError(
+            f"{_shown(value)} is no absolute path on the host; write one such as /srv/www, in letters, digits and ._~+,=:@-"
+        )
+    return text
+
+
+def nginx_variable(value: Any) -> str:
+    """Return one variable of nginx, `$cookie_session`: what a request is asked for.
+
+    Source: https://nginx.org/en/docs/varindex.html
+    """
+    if not isinstance(value, str) or not _VARIABLE.fullmatch(value):
+        raise AnsibleFilterError(f"{_shown(value)} is no variable of nginx; write one such as $cookie_session")
+    return str(value)
+
+
+def cache_key(value: Any) -> str:
+    """Return a key made of variables of nginx and of plain text between them: `$scheme$host$request_uri`."""
+    if not isinstance(value, str) or not _VARIABLES.fullmatch(value):
+        raise AnsibleFilterError(
+            f"{_shown(value)} is no key; write variables of nginx, such as $scheme$host$request_uri"
+        )
+    return str(value)
+
+
 def listen_address(value: Any) -> str:
     """Return a local address as `listen` takes it: `*`, an IPv4 address, or an IPv6 address in brackets.
 
@@ -178,5 +229,17 @@ class FilterModule:
     """Offer the functions above to templates under their own names."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        functions = (nginx_quote, nginx_size, nginx_duration, nginx_name, nginx_path, listen_address, server_name)
+        functions = (
+            nginx_quote,
+            nginx_size,
+            nginx_duration,
+            nginx_name,
+            nginx_path,
+            location_path,
+            host_path,
+            nginx_variable,
+            cache_key,
+            listen_address,
+            server_name,
+        )
         return {function.__name__: function for function in functions}

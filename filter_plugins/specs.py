@@ -11,7 +11,6 @@ ansible-doc shows the description.)
 
 from __future__ import annotations
 
-import copy
 import difflib
 import json
 import re
@@ -84,7 +83,7 @@ class _Walk:
         if value is None:
             if option.get("required"):
                 self.add(path, "is required", "write it")
-            value = copy.deepcopy(option.get("default"))
+            value = option.get("default")
             if value is None:
                 return None
         wanted = str(option.get("type", "str"))

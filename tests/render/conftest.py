@@ -82,7 +82,10 @@ def render_files(**variables: Any) -> dict[str, str]:
     files = {}
     for item in templar.template(trust_as_template("{{ __proxy_templates }}")):
         source = ROLE / "templates" / item["src"]
-        environment = templar.copy_with_new_env(available_variables={**known, **variables, **item.get("vars", {})})
+        environment = templar.copy_with_new_env(
+            searchpath=[str(ROLE / "templates")],
+            available_variables={**known, **variables, **item.get("vars", {})},
+        )
         text = trust_as_template(source.read_text())
         files[item["dest"]] = environment.template(text, overrides={"trim_blocks": True})
     return files

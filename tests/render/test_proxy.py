@@ -26,7 +26,7 @@ def estate(**more: Any) -> dict[str, Any]:
                 "server_names": ["example.com", "www.example.com"],
                 "locations": [
                     {"path": "/", "upstream": "storefront"},
-                    {"path": "/static/", "upstream": "storefront", "cache": "assets"},
+                    {"path": "/static/", "upstream": "storefront", "cache": {"zone": "assets"}},
                     {"path": "/live", "upstream": "storefront", "websocket": True},
                 ],
             }
@@ -40,7 +40,7 @@ def estate(**more: Any) -> dict[str, Any]:
 def test_an_upstream_has_its_members_a_shared_zone_and_a_keepalive_pool(render: Render) -> None:
     upstream = render(**estate()).one("upstream", "storefront")
     assert upstream.arguments("server") == [("10.10.0.101:5000",), ("10.10.0.102:5000",), ("10.10.0.103:5000",)]
-    assert upstream.arguments("zone") == [("upstream_storefront", "64k")]
+    assert upstream.arguments("zone") == [("upstream_storefront", "67k")]
     assert upstream.arguments("keepalive") == [("32",)]
     assert not upstream.all("least_conn")
 
@@ -52,7 +52,7 @@ def test_a_method_stands_before_keepalive_as_nginx_wants_it(render: Render) -> N
 
 
 def test_a_member_keeps_its_weight_and_state(render: Render) -> None:
-    members = [member(1, weight=3), member(2, state="drain"), member(3, state="backup")]
+    members = [member(1, weight=3), member(2, state="drain"), member(3, backup=True)]
     pool = {"name": "storefront", "transport": "http", "keepalive": 0, "members": members}
     upstream = render(**estate(proxy_upstreams=[pool])).one("upstream")
     assert upstream.arguments("server") == [
@@ -98,8 +98,10 @@ def test_unknown_names_are_refused_before_any_site_is_asked(render: Render) -> N
 
 
 def test_the_member_learns_who_asks_and_cannot_be_told_otherwise(render: Render) -> None:
-    location = render(**estate()).https_server("example.com").one("location", "/")
-    headers: dict[str, str] = dict(location.arguments("proxy_set_header"))  # type: ignore[arg-type]
+    http = render(**estate())
+    location = http.https_server("example.com").one("location", "/")
+    assert not location.all("proxy_set_header")
+    headers: dict[str, str] = dict(http.arguments("proxy_set_header"))  # type: ignore[arg-type]
     assert headers == {
         "Connection": "",
         "Host": "$host",
@@ -133,20 +135,20 @@ def test_only_a_location_that_names_a_cache_keeps_answers(render: Render) -> Non
     http = render(**estate())
     server = http.https_server("example.com")
     assert [location.args for location in server.all("location") if location.all("proxy_cache")] == [("/static/",)]
-    assert server.one("location", "/static/").arguments("proxy_cache") == [("cache_assets",)]
+    assert server.one("location", "/static/").arguments("proxy_cache") == [("assets",)]
     path = http.one("proxy_cache_path")
     assert path.args == (
         "/var/lib/nginx/cache-assets",
         "levels=1:2",
         "use_temp_path=off",
-        "keys_zone=cache_assets:8m",
+        "keys_zone=assets:8m",
         "max_size=1024m",
         "inactive=1h",
     )
 
 
 def test_an_answer_to_credentials_is_neither_kept_nor_served_from_the_cache(render: Render) -> None:
-    location = render(**estate()).https_server("example.com").one("location", "/static/")
+    location = render(**estate())
     assert "$http_authorization" in location.one("proxy_cache_bypass").args
     assert "$http_authorization" in location.one("proxy_no_cache").args
 
