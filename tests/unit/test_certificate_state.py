@@ -120,6 +120,7 @@ def test_a_good_certificate_needs_nothing(host: Host) -> None:
         "foreign": [],
         "modes": [],
         "orphans": [],
+        "acme": False,
         "certificates": [{**seen, "key_matches": True}],
     }
 

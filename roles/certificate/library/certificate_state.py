@@ -31,6 +31,7 @@ module: certificate_state
 short_description: Compare the certificates on a host with those requested
 description:
   - Reads C(<path>/<name>/fullchain.pem) and C(privkey.pem) for every request. Changes nothing.
+  - One of source acme is issued by the internal CA as well until there is another one, which is then left alone.
   - Works without the Python library cryptography, and then only tells what is there from what is not.
 options:
   path:
@@ -60,7 +61,7 @@ options:
       source:
         description: Who signs it, or where it is copied from.
         type: str
-        choices: [internal_ca, files]
+        choices: [internal_ca, files, acme]
         required: true
       chain:
         description: The controller's path. Not read here.
@@ -132,6 +133,10 @@ modes:
   description: What stands with another owner or mode, as C(path), C(mode) (wanted) and C(found).
   type: list
   elements: dict
+  returned: success
+acme:
+  description: Whether this host keeps certificates that come over ACME.
+  type: bool
   returned: success
 orphans:
   description: Folders that no request names.
@@ -248,7 +253,7 @@ def outside(requests: list[dict[str, Any]], ca: x509.Certificate) -> list[str]:
         problems += [
             f"certificate_requests[{position}]: the internal CA may not sign for {name!r}, only for "
             f"{permitted}; use another name, or begin a CA that permits it"
-            for name in (bad if request["source"] == "internal_ca" else [])
+            for name in (bad if request["source"] != "files" else [])
         ]
     return problems
 
@@ -278,10 +283,19 @@ def describe(name: str, certificate: x509.Certificate, key_pem: bytes, now: date
     }
 
 
+def is_internal(certificate: x509.Certificate, organization: str) -> bool:
+    """Whether an internal CA signed the leaf; no public one puts our organization into a subject."""
+    subject = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    return organization in [attribute.value for attribute in subject]
+
+
 def is_foreign(certificate: x509.Certificate, ca: x509.Certificate | None, organization: str, now: datetime) -> bool:
     """Whether another internal CA than `ca` signed a leaf that clients still trust."""
-    theirs = [attribute.value for attribute in certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
-    return organization in theirs and now < end_of(certificate) and (ca is None or not issued_by(certificate, ca))
+    return (
+        is_internal(certificate, organization)
+        and now < end_of(certificate)
+        and (ca is None or not issued_by(certificate, ca))
+    )
 
 
 def why_issue(request: Any, found: Any, certificate: x509.Certificate, ca: x509.Certificate | None, renew: int) -> str:
@@ -351,11 +365,16 @@ def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
             if not files:
                 if is_foreign(certificate, ca, params["organization"], now):
                     result["foreign"].append({key: found[key] for key in ("name", "issuer", "end")})
-                reason = reason or why_issue(request, found, certificate, ca, params["renew_days"])
+                # What an authority issued is the business of the unit that keeps it, unless nginx would refuse it.
+                kept = request["source"] == "acme" and not is_internal(certificate, params["organization"])
+                if not kept or not found["key_matches"]:
+                    reason = reason or why_issue(request, found, certificate, ca, params["renew_days"])
         if reason:
             verb, new = ("to_copy", "copy it") if files else ("to_issue", f"issue it for {', '.join(request['names'])}")
             result[verb].append({"name": name, "reason": f"{name}: {reason}; {new}"})
-    return {"cryptography": HAS_CRYPTOGRAPHY, **result, "modes": modes_of(path, names), "orphans": orphans}
+    acme = Path("/etc/gatehouse/acme/acme.json").exists()
+    fixed = {"cryptography": HAS_CRYPTOGRAPHY, "modes": modes_of(path, names), "orphans": orphans, "acme": acme}
+    return {**result, **fixed}
 
 
 def main() -> None:
@@ -365,7 +384,7 @@ def main() -> None:
         "name": {"type": "str", "required": True},
         "names": {"type": "list", "elements": "str", "required": True},
         "addresses": {"type": "list", "elements": "str", "default": []},
-        "source": {"type": "str", "required": True, "choices": ["internal_ca", "files"]},
+        "source": {"type": "str", "required": True, "choices": ["internal_ca", "files", "acme"]},
         "chain": text,
         "key": {**text, "no_log": False},
     }

@@ -361,7 +361,7 @@ def put_back(store: Store, server: Server, live: str, ran: bool) -> None:
 
 def converge(store: Store, server: Server, options: dict[str, Any], check: bool, result: dict[str, Any]) -> list[str]:
     """Do the whole run, keep `result` true at every step, return warnings; raise RefusedError or OSError."""
-    missing = [path for path in (NGINX, *options["depends"]) if not Path(path).is_file()]
+    missing = [path for path in (NGINX, *options["depends"], *options["needs"]) if not Path(path).is_file()]
     if missing and not check:
         raise RefusedError(f"not on this host: {', '.join(missing)}")
     live, status = store.live(), server.status()
@@ -424,6 +424,7 @@ def main() -> None:
             "templates": {"type": "list", "elements": "dict", "default": []},
             "files": {"type": "dict", "default": {}},
             "depends": {"type": "list", "elements": "path", "default": []},
+            "needs": {"type": "list", "elements": "path", "default": []},
             "keep": {"type": "int", "default": 5},
             "state": {"choices": ["present", "rollback"], "default": "present"},
             "tree": {"default": "previous"},
