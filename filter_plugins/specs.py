@@ -2,11 +2,11 @@
 
 Ansible checks argument_specs when a role starts, one role and one host at a time, and throws the nested
 defaults away. One walk here does both things better: `spec_defaults` returns the value with its nested
-defaults, and `spec_problems` returns everything that is wrong with it.
+defaults, `spec_problems` everything that is wrong with it, and `spec_values` the former in spite of the latter.
 
-A format is the last sentence of an option's description, `Format: nginx_size.`: the name of a filter that
-returns the value or raises. (ansible-lint's schema of argument_specs allows no key of our own there, and
-ansible-doc shows the description.)
+The last sentence of an option's description may be a format, `Format: nginx_size.`: the name of a filter that
+returns the value or raises; or an integer's range, `Range: 1 to 65535.`. (ansible-lint's schema of argument_specs
+allows no key of our own there, and ansible-doc shows the description.)
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ansible.errors import AnsibleFilterError
 from ansible.plugins.loader import filter_loader
 
 _FORMAT = re.compile(r"Format: ([a-z_]+)\.\s*$")
+_RANGE = re.compile(r"Range: (-?[0-9]+) to (-?[0-9]+)\.\s*$")
 _TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "str": ("text", lambda v: isinstance(v, str)),
     "path": ("a path (text)", lambda v: isinstance(v, str)),
@@ -60,12 +61,22 @@ def _type_remedy(value: Any, wanted: str) -> str:
     return ""
 
 
-def _format_of(option: Mapping[str, Any]) -> str:
-    """Return the filter's name in an option's `Format: name.` sentence, else ''."""
+def _last_sentence(option: Mapping[str, Any]) -> str:
+    """Return the last line of an option's description, in which a format or a range stands."""
     description = option.get("description") or ""
     lines = [description] if isinstance(description, str) else list(description)
-    match = _FORMAT.search(str(lines[-1])) if lines else None
-    return match[1] if match else ""
+    return str(lines[-1]) if lines else ""
+
+
+def _plain(value: Any) -> Any:
+    """Return a copy in plain containers.
+
+    A spec's default must not be shared by the values that it fills in, and Ansible's lazy containers cost twenty
+    times as much at each look.
+    """
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 class _Walk:
@@ -73,6 +84,7 @@ class _Walk:
 
     def __init__(self) -> None:
         self.problems: list[dict[str, Any]] = []
+        self.filters: dict[str, Callable[[Any], Any]] = {}
 
     def add(self, path: Path, problem: str, remedy: str = "") -> None:
         self.problems.append({"path": list(path), "at": _at(path), "problem": problem, "remedy": remedy})
@@ -83,9 +95,10 @@ class _Walk:
         if value is None:
             if option.get("required"):
                 self.add(path, "is required", "write it")
-            value = option.get("default")
-            if value is None:
-                return None
+            value = _plain(option.get("default"))
+            # A scalar default is right by the role's contract; ten thousand members have ten of them each.
+            if value is None or not isinstance(value, (Mapping, list)):
+                return value
         wanted = str(option.get("type", "str"))
         if wanted not in _TYPES:
             raise AnsibleFilterError(f"{_at(path)}: its spec has the type {wanted}; write one of {', '.join(_TYPES)}")
@@ -110,15 +123,23 @@ class _Walk:
                 f"write {near[0]}" if near and not secret else "",
             )
             return
-        name = _format_of(option)
-        # An empty text that the spec itself has as its default means "none".
-        if not name or (value == "" and option.get("default") == ""):
+        sentence = _last_sentence(option)
+        if limits := _RANGE.search(sentence):
+            if not int(limits[1]) <= value <= int(limits[2]):
+                words = f"an integer from {limits[1]} to {limits[2]}"
+                self.add(path, f"{_got(value, secret)} is out of range", f"write {words}")
             return
-        plugin = filter_loader.get(name)
-        if plugin is None:
-            raise AnsibleFilterError(f"{_at(path)}: its spec has the format {name}, and there is no such filter")
+        # An empty text that the spec itself has as its default means "none".
+        if not (found := _FORMAT.search(sentence)) or (value == "" and option.get("default") == ""):
+            return
+        name = found[1]
+        if name not in self.filters:
+            plugin = filter_loader.get(name)
+            if plugin is None:
+                raise AnsibleFilterError(f"{_at(path)}: its spec has the format {name}, and there is no such filter")
+            self.filters[name] = plugin.j2_function
         try:
-            plugin.j2_function(value)
+            self.filters[name](value)
         except AnsibleFilterError as error:
             problem, _, remedy = error.message.rpartition("; write ")
             self.add(path, "is refused" if secret else problem or remedy, f"write {remedy}" if problem else "")
@@ -126,7 +147,7 @@ class _Walk:
     def mapping(self, value: Mapping[str, Any], option: Mapping[str, Any], path: Path, secret: bool) -> dict[str, Any]:
         options = option.get("options")
         if not options:
-            return dict(value)
+            return dict(_plain(value))
         for key in value:
             if key not in options:
                 near = difflib.get_close_matches(str(key), list(options), 1)
@@ -157,6 +178,11 @@ class _Walk:
         return [self.value(item, element, (*path, index), secret) for index, item in enumerate(value)]
 
 
+def spec_values(value: Any, option: Mapping[str, Any], name: str = "value") -> Any:
+    """Return `value` with its nested defaults, and whatever is wrong in it as it stands: for what looks further."""
+    return _Walk().value(_plain(value), _plain(option), (name,))
+
+
 def spec_problems(value: Any, option: Mapping[str, Any], name: str = "value") -> list[dict[str, Any]]:
     """Return all that is wrong with `value`: [{path: [name, 0, key...], at: 'name[0].key', problem, remedy}].
 
@@ -164,7 +190,7 @@ def spec_problems(value: Any, option: Mapping[str, Any], name: str = "value") ->
     of options with `no_log` are never shown.
     """
     walk = _Walk()
-    walk.value(value, option, (name,))
+    walk.value(_plain(value), _plain(option), (name,))
     return walk.problems
 
 
@@ -175,7 +201,7 @@ def spec_defaults(value: Any, option: Mapping[str, Any], name: str = "value") ->
     out says `default: {}` in its spec, and its own options' defaults then apply.
     """
     walk = _Walk()
-    full = walk.value(value, option, (name,))
+    full = walk.value(_plain(value), _plain(option), (name,))
     if walk.problems:
         raise AnsibleFilterError(
             "\n".join(
@@ -190,4 +216,4 @@ class FilterModule:
     """Offer the functions above to templates under their own names."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"spec_defaults": spec_defaults, "spec_problems": spec_problems}
+        return {function.__name__: function for function in (spec_defaults, spec_problems, spec_values)}

@@ -142,6 +142,38 @@ def test_problems(filters: Filters, value: Any, problems: list[str] | None) -> N
     assert error.value.message == "\n".join(texts)
 
 
+RANGE = {"type": "int", "description": ["Share.", "Range: 1 to 65535."]}
+RANGES = {"type": "list", "elements": "int", "description": "Status codes. Range: -1 to 599."}
+
+
+@pytest.mark.parametrize(
+    ("value", "option", "texts"),
+    [
+        (1, RANGE, []),
+        (65535, RANGE, []),
+        (0, RANGE, ["x 0 is out of range; write an integer from 1 to 65535"]),
+        (65536, RANGE, ["x 65536 is out of range; write an integer from 1 to 65535"]),
+        ("1", RANGE, ['x must be an integer, got "1"; write it without quotes']),
+        (True, RANGE, ["x must be an integer, got true"]),
+        (0, {**RANGE, "no_log": True}, ["x an integer is out of range; write an integer from 1 to 65535"]),
+        ([-1, 599], RANGES, []),
+        (
+            [200, -2, 600],
+            RANGES,
+            [f"x[{n}] {v} is out of range; write an integer from -1 to 599" for n, v in ((1, -2), (2, 600))],
+        ),
+    ],
+)
+def test_an_integer_out_of_its_range(filters: Filters, value: object, option: dict[str, Any], texts: list[str]) -> None:
+    found = filters("spec_problems")(value, option, "x")
+    assert [f"{one['at']} {one['problem']}" + (f"; {one['remedy']}" if one["remedy"] else "") for one in found] == texts
+
+
+def test_values_have_their_defaults_whatever_is_wrong_with_them(filters: Filters) -> None:
+    full = filters("spec_values")([{"weight": "heavy", "inner": 5}, "no mapping"], OPTION, "xs")
+    assert full == [{**FULL, "name": None, "weight": "heavy", "inner": 5}, "no mapping"]
+
+
 def test_secrets_are_never_shown(filters: Filters) -> None:
     value = [{"name": "a", "secret": "hunter 2", "secrets": {"token": ["hunter", "2"]}}]
     assert "hunter" not in str(filters("spec_problems")(value, OPTION, "xs"))
