@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import grp
 import importlib.util
 import os
+import stat
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -103,6 +105,52 @@ def test_each_kind_of_damage_is_seen(store: Any, damage: Any, path: str, text: s
     assert store.read(name)[path] == text.format(uid=os.geteuid())
     assert module.wanted(store, {**FILES, "word": "one"}, SUMS)[0] != name
     assert module.digest(store.read(name))[:8] != name[-8:]
+
+
+@pytest.fixture
+def readers(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Let the secrets of a tree be read by this process's own group, and return its number."""
+    monkeypatch.setattr(module, "READERS", grp.getgrgid(os.getegid()).gr_name)
+    return os.getegid()
+
+
+def test_a_secret_is_read_by_root_and_the_workers_only(store: Any, readers: int) -> None:
+    wanted = {**FILES, "secrets/shop/users": "ann:$6$hash\n"}
+    name, texts = module.wanted(store, wanted, SUMS)
+    store.create(name, texts)
+    store.choose(name)
+    path = store.trees / name / "secrets/shop/users"
+    assert (path.stat().st_mode, path.stat().st_gid) == (0o100640, readers)
+    assert (store.trees / name / "nginx.conf").stat().st_mode == 0o100644
+    assert module.wanted(store, wanted, SUMS)[0] == name
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o600, 0o660])
+def test_a_secret_with_another_mode_is_damage(store: Any, readers: int, mode: int) -> None:
+    name, texts = module.wanted(store, {**FILES, "secrets/users": "ann:$6$hash\n"}, SUMS)
+    store.create(name, texts)
+    path = store.trees / name / "secrets/users"
+    path.chmod(mode)
+    told = f"# {stat.filemode(0o100000 | mode)} of user {os.geteuid()}, group {readers}\nann:$6$hash\n"
+    assert store.read(name)["secrets/users"] == told
+
+
+def test_a_secret_of_another_group_is_damage(store: Any, readers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, texts = module.wanted(store, {**FILES, "secrets/users": "ann:$6$hash\n"}, SUMS)
+    store.create(name, texts)
+    other = next(group.gr_name for group in grp.getgrall() if group.gr_gid != readers)
+    monkeypatch.setattr(module, "READERS", other)
+    assert store.read(name)["secrets/users"].startswith("# -rw-r----- of user")
+
+
+def test_a_diff_tells_that_a_secret_changed_and_not_what_it_is() -> None:
+    before = module.conceal({"active/secrets/users": "ann:$6$old\n", "active/a": "1\n"}, "former")
+    after = module.conceal({"active/secrets/users": "ann:$6$new\n", "active/a": "2\n"}, "new")
+    assert [action.unified(entry) for entry in action.differences(before, after)] == [
+        "--- active/a\n+++ active/a\n@@ -1 +1 @@\n-1\n+2",
+        "--- active/secrets/users\n+++ active/secrets/users\n@@ -1 +1 @@\n"
+        "-# the former content is secret\n+# the new content is secret",
+    ]
 
 
 def test_an_nginx_conf_in_place_of_the_link_is_a_difference(store: Any) -> None:

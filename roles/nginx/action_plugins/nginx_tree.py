@@ -16,6 +16,7 @@ RENDERING = {"trim_blocks": True, "lstrip_blocks": False}
 PATH = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*", re.ASCII)
 INCLUDE = re.compile(r"(?:^|[;{}])[ \t]*include\s+[\"']?([^;\s\"']+)", re.MULTILINE)
 STAGE, ROOT = "/etc/nginx/trees/.test/", "/etc/nginx/"
+SECRETS = "secrets/"
 
 
 def problems(files: dict[str, Any]) -> list[str]:
@@ -60,7 +61,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Return the module's result; `ansible-doc nginx_tree` tells the options."""
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        files = dict(arguments.pop("files", None) or {})
+        files = {**(arguments.pop("files", None) or {}), **(arguments.pop("secrets", None) or {})}
         for position, item in enumerate(arguments.pop("templates", None) or []):
             where = f"nginx_tree: templates[{position}]"
             if not isinstance(item, dict) or not {"src", "dest"} <= set(item) <= {"src", "dest", "vars"}:
@@ -73,7 +74,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 raise AnsibleActionFail(f"{where} ({item['src']}): {error.message}") from error
         if arguments.get("state", "present") == "present" and (found := problems(files)):
             raise AnsibleActionFail("nginx_tree: " + "\n".join(found))
-        arguments["files"] = files
+        # The module's output never repeats what came in `secrets`, whatever the verbosity.
+        arguments["secrets"] = {path: text for path, text in files.items() if path.startswith(SECRETS)}
+        arguments["files"] = {path: text for path, text in files.items() if path not in arguments["secrets"]}
         return self._told(self._execute_module("nginx_tree", module_args=arguments, task_vars=task_vars))
 
     def _render(self, item: dict[str, Any], task_vars: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import grp
 import hashlib
 import json
 import os
@@ -33,6 +34,8 @@ GLOBALS = ("-g", "daemon on; master_process on;")  # Debian's unit starts nginx 
 PID_FILE = Path("/run/nginx.pid")
 SOCKET = Path("/run/nginx-identity.sock")
 IDENTITY = "identity.conf"
+SECRETS = "secrets/"  # files of a tree that only root and nginx's workers read, and that no diff shows
+READERS = "www-data"
 ANSWER = re.compile(r'return 200 ".*";')
 NAME = re.compile(r"(\d{4,})-[0-9a-f]{8}")
 TIMED = re.compile(r"^\S+ \S+ (\[\w+\]) \d+#\d+:", re.MULTILINE)
@@ -69,6 +72,11 @@ def sync(path: Path) -> None:
     os.close(handle)
 
 
+def private(path: str, flags: int) -> int:
+    """Open a file that is nobody else's from its first moment on."""
+    return os.open(path, flags, 0o640)
+
+
 def discard(path: Path) -> None:
     """Remove a file, link or folder, if there is one."""
     if path.is_dir() and not path.is_symlink():
@@ -77,14 +85,22 @@ def discard(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def describe(path: Path, empty: bool = False) -> str:
+def describe(path: Path, empty: bool = False, secret: bool = False) -> str:
     """Return a file's text, '' for a folder. What no tree may hold is told in the text, so that it equals nothing."""
     status = path.lstat()
     content = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
     text = content.decode(errors="backslashreplace")
-    right = status.st_mode in (0o100644, 0o40755) and status.st_uid == os.geteuid() and text.encode() == content
+    right = status.st_mode in (0o100640 if secret else 0o100644, 0o40755) and status.st_uid == os.geteuid()
+    right = right and text.encode() == content and (not secret or status.st_gid == grp.getgrnam(READERS).gr_gid)
+    owner = f"user {status.st_uid}" + (f", group {status.st_gid}" if secret else "")
     target = f" to {path.readlink()}" if path.is_symlink() else ""
-    return text if right and not empty else f"# {stat.filemode(status.st_mode)} of user {status.st_uid}{target}\n{text}"
+    return text if right and not empty else f"# {stat.filemode(status.st_mode)} of {owner}{target}\n{text}"
+
+
+def conceal(texts: dict[str, str], which: str) -> dict[str, str]:
+    """Return {path below /etc/nginx: text} for a diff; of a secret it tells only `which` of the two it is."""
+    hidden = f"# the {which} content is secret\n"
+    return {path: hidden if path.startswith(f"active/{SECRETS}") else text for path, text in texts.items()}
 
 
 class Store:
@@ -155,16 +171,19 @@ class Store:
         top, found = self.trees / name, []
         for folder, folders, names in os.walk(top):
             here = Path(folder)
-            found += [(path, describe(path)) for path in map(here.joinpath, names)]
+            secret = f"{here.relative_to(top)}/".startswith(SECRETS)
+            found += [(path, describe(path, secret=secret)) for path in map(here.joinpath, names)]
             found += [(path, describe(path)) for path in map(here.joinpath, folders) if path.is_symlink()]
             found += [(here, text) for text in [describe(here, empty=not (folders or names))] if text]
         return {os.fsencode(path.relative_to(top)).decode(errors="backslashreplace"): text for path, text in found}
 
     @staticmethod
-    def write(path: Path, text: str) -> None:
-        """Write one new file and wait until it is on the disk."""
+    def write(path: Path, text: str, readers: str = "") -> None:
+        """Write one new file, which only root and the group `readers` read, and wait until it is on the disk."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8", newline="") as stream:
+        with open(path, "x", encoding="utf-8", newline="", opener=private if readers else None) as stream:
+            if readers:
+                os.fchown(stream.fileno(), -1, grp.getgrnam(readers).gr_gid)
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
@@ -172,7 +191,7 @@ class Store:
     def create(self, name: str, texts: dict[str, str]) -> None:
         """Write a new tree and wait until it is on the disk."""
         for path, text in texts.items():
-            self.write(self.trees / name / path, text)
+            self.write(self.trees / name / path, text, READERS if path.startswith(SECRETS) else "")
         for folder, _, _ in os.walk(self.trees / name):
             sync(Path(folder))
         sync(self.trees)
@@ -368,7 +387,8 @@ def converge(store: Store, server: Server, options: dict[str, Any], check: bool,
     present = set(options["depends"]) - set(missing)
     sums = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in present}
     back = options["state"] == "rollback"
-    name, texts = kept(store, options["tree"]) if back else wanted(store, options["files"], sums)
+    files = {**options["files"], **options["secrets"]}
+    name, texts = kept(store, options["tree"]) if back else wanted(store, files, sums)
     before = {f"active/{path}": text for path, text in (store.read(live) if live else {}).items()}
     after = {f"active/{path}": text for path, text in texts.items()}
     if not store.linked():
@@ -376,8 +396,8 @@ def converge(store: Store, server: Server, options: dict[str, Any], check: bool,
         after["nginx.conf"] = "# a link to active/nginx.conf\n"
     served = name == live and store.linked() and server.answer() == name and not status.stray
     result.update(
-        before={path: text for path, text in before.items() if after.get(path) != text},
-        after={path: text for path, text in after.items() if before.get(path) != text},
+        before=conceal({path: text for path, text in before.items() if after.get(path) != text}, "former"),
+        after=conceal({path: text for path, text in after.items() if before.get(path) != text}, "new"),
         changed=not (served and status.enabled and store.proven()[-1:] == [name]),
         tree=name,
         previous=live,
@@ -423,6 +443,7 @@ def main() -> None:
         argument_spec={
             "templates": {"type": "list", "elements": "dict", "default": []},
             "files": {"type": "dict", "default": {}},
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
             "depends": {"type": "list", "elements": "path", "default": []},
             "needs": {"type": "list", "elements": "path", "default": []},
             "keep": {"type": "int", "default": 5},
