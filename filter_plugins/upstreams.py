@@ -194,9 +194,10 @@ def private_addresses(hosts: Any, hostvars: Mapping[str, Any]) -> list[str]:
 
 
 def site_certificates(sites: Any) -> list[dict[str, Any]]:
-    """Return what the role `certificate` is asked for: [{name, names, source, chain, key}], one per site, in order.
+    """Return what the role `certificate` is asked for: [{name, names, source, chain, key}], in the order of the sites.
 
-    `sites`: proxy_sites, with or without their defaults applied.
+    `sites`: proxy_sites, with or without their defaults applied. A site without HTTPS needs none, and one whose
+    certificate something else keeps on the host (source `host`) asks for none.
     """
     if not isinstance(sites, (list, tuple)):
         raise AnsibleFilterError(f"sites must be a list, got {json.dumps(sites, default=str)}")
@@ -205,6 +206,8 @@ def site_certificates(sites: Any) -> list[dict[str, Any]]:
         if not isinstance(site, Mapping) or not site.get("name") or not site.get("server_names"):
             raise AnsibleFilterError(f"sites[{index}] must be a mapping with a name and server_names")
         certificate = site.get("certificate") or {}
+        if certificate.get("source") == "host" or not site.get("https", True):
+            continue
         requests.append(
             {
                 "name": str(site["name"]),

@@ -120,6 +120,9 @@ def test_site_certificates(filters: Filters) -> None:
     sites = [
         {"name": "shop", "server_names": ["Shop.example.org", "*.shop.example.org"]},
         {"name": "desk", "server_names": ["desk.example.org"], "certificate": own},
+        {"name": "kept", "server_names": ["kept.example.org"], "certificate": {**own, "source": "host"}},
+        {"name": "pump", "server_names": ["pump.example.org"], "https": False},
+        {"name": "open", "server_names": ["open.example.org"], "certificate": {"source": "acme"}},
     ]
     assert filters("site_certificates")(sites) == [
         {
@@ -130,6 +133,7 @@ def test_site_certificates(filters: Filters) -> None:
             "key": "",
         },
         {"name": "desk", "names": ["desk.example.org"], **own},
+        {"name": "open", "names": ["open.example.org"], "source": "acme", "chain": "", "key": ""},
     ]
 
 

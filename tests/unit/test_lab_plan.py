@@ -142,12 +142,17 @@ def test_settings_are_read() -> None:
         (
             "lab",
             [host("client", "10.20.0.5")],
-            "host client has the name of the lab's own client: rename it, or set lab_client to another name or to ''",
+            "host client has the name of a host of the lab's own: rename it, or set lab_client to another name or to ''",
+        ),
+        (
+            "lab",
+            [host("pebble", "10.20.0.5")],
+            "host pebble has the name of a host of the lab's own: rename it, or set lab_acme to another name or to ''",
         ),
     ],
 )
 def test_names_that_no_container_can_have_are_refused(lab: str, hosts: list[dict[str, str]], message: str) -> None:
-    assert rules.name_problems(lab, hosts, "client") == [message]
+    assert rules.name_problems(lab, hosts, {"client": "lab_client", "pebble": "lab_acme"}) == [message]
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ options:
   keys: {description: Folder with the keys that every container mounts, type: str, required: true}
   controller_edge_address: {description: This machine's address on the edge network, type: str, required: true}
   client: {description: Name of the container that stands on the edge only; none if empty, type: str, default: ''}
+  acme: {description: Name of the container of an ACME authority on the edge; none if empty, type: str, default: ''}
 author: [the Gatehouse project]
 """
 
@@ -76,6 +77,7 @@ removed_containers:
 releases: {description: Debian releases whose images are missing, type: list, returned: success}
 outdated_images: {description: Images of other recipes that no other lab uses, type: list, returned: success}
 addresses: {description: The address on which each host's SSH answers, type: dict, returned: success}
+acme_address: {description: The address of the ACME authority; empty if there is none, type: str, returned: success}
 """
 
 LABEL = "gatehouse.lab"
@@ -210,10 +212,11 @@ def main() -> None:
             **dict.fromkeys(("name", "release", "image_tag", "keys", *SETTINGS), text),
             "hosts": {"type": "list", "elements": "dict", "required": True},
             "client": {"type": "str", "default": ""},
+            "acme": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
-    lab, tag, client = module.params["name"], module.params["image_tag"], module.params["client"]
+    lab, tag, client = (module.params[name] for name in ("name", "image_tag", "client"))
     if shutil.which("podman") is None:
         module.fail_json(msg="podman is not installed (check mode installs nothing): install Debian's package podman")
     settings, problems = {}, []
@@ -234,11 +237,14 @@ def main() -> None:
     hosts = [
         {**empty, **host, "release": host.get("release") or module.params["release"]} for host in module.params["hosts"]
     ]
-    problems = name_problems(lab, hosts, client)
-    if client:
-        address = str(ranges["edge_network"][-2])
-        hosts.append({**empty, "name": client, "ansible_host": address, "public_address": address,
-                      "release": module.params["release"]})  # fmt: skip
+    # Hosts that no inventory has stand at the end of the edge's range, the client last.
+    acme = module.params["acme"]
+    own = {name: str(ranges["edge_network"][place]) for name, place in ((client, -2), (acme, -3)) if name}
+    problems = name_problems(lab, hosts, {client: "lab_client", acme: "lab_acme"})
+    hosts += [
+        {**empty, "name": name, "ansible_host": address, "public_address": address, "release": module.params["release"]}
+        for name, address in own.items()
+    ]
     problems += address_problems(hosts, ranges, controller)
     networks = _json(module, "podman", "network", "ls", "--format", "json")
     problems += range_problems(ranges, networks, _json(module, "ip", "-4", "-json", "route"), lab)
@@ -295,6 +301,7 @@ def main() -> None:
         releases=sorted({host["release"] for host in hosts if image_name(host["release"], tag) not in present}),
         outdated_images=outdated_images(images, everything, tag, lab),
         addresses={host["name"]: host["ansible_host"] for host in hosts},
+        acme_address=own.get(acme, ""),
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 RELEASES = ("bookworm", "trixie")
@@ -31,8 +31,11 @@ def read_setting(variable: str, text: str) -> Network | ipaddress.IPv4Address:
         ) from None
 
 
-def name_problems(lab: str, hosts: Sequence[Host], client: str) -> list[str]:
-    """Return one sentence for each name or release that no container can have."""
+def name_problems(lab: str, hosts: Sequence[Host], own: Mapping[str, str]) -> list[str]:
+    """Return one sentence for each name or release that no container can have.
+
+    `own`: hosts that no inventory has, by name, each with the variable that names it.
+    """
     problems = [
         f"{what} {name!r} cannot name a container: use letters, digits, '.', '_' and '-', 64 at most"
         for what, name in [("lab_name", lab), *(("host", host["name"]) for host in hosts)]
@@ -43,10 +46,12 @@ def name_problems(lab: str, hosts: Sequence[Host], client: str) -> list[str]:
         for host in hosts
         if host["release"] not in RELEASES
     ]
-    if client in {host["name"] for host in hosts}:
-        problems.append(
-            f"host {client} has the name of the lab's own client: rename it, or set lab_client to another name or to ''"
-        )
+    names = {host["name"] for host in hosts}
+    problems += [
+        f"host {name} has the name of a host of the lab's own: rename it, or set {variable} to another name or to ''"
+        for name, variable in own.items()
+        if name in names
+    ]
     return problems
 
 
