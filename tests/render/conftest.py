@@ -10,7 +10,7 @@ from typing import Any
 import crossplane
 import pytest
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import filter_loader, init_plugin_loader
+from ansible.plugins.loader import filter_loader, init_plugin_loader, lookup_loader
 from ansible.template import Templar, trust_as_template
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,6 +20,7 @@ FOREIGN = "/etc/nginx/mime.types"
 
 filter_loader.add_directory(str(ROOT / "filter_plugins"))
 filter_loader.add_directory(str(ROLE / "filter_plugins"))
+lookup_loader.add_directory(str(ROLE / "lookup_plugins"))
 init_plugin_loader([])
 
 

@@ -105,6 +105,46 @@ def variable_part(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]", lambda found: f"_{ord(found[0]):x}_", name)
 
 
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in str(text).split("."))
+
+
+def features_of(since: Mapping[str, Any], versions: Mapping[str, str]) -> list[str]:
+    """Return the features that programs of these versions have.
+
+    `since`: {feature: {program: first version that has it}}; `versions`: {program: version}. A program that is
+    missing there has nothing.
+    """
+    return sorted(
+        feature
+        for feature, needs in since.items()
+        if all(_version(versions.get(program, "0")) >= _version(least) for program, least in needs.items())
+    )
+
+
+def missing_features(
+    asked: Mapping[str, str], since: Mapping[str, Any], debian: Mapping[str, Any], release: str
+) -> list[str]:
+    """Return a sentence for each input that asks for what a Debian release has not, and for a release not known.
+
+    `asked`: {input: feature, or '' where it asks for nothing}; `debian`: {release: {program: version}}.
+    """
+    if release not in debian:
+        return [f"this host has Debian {release}, and the proxy knows {' and '.join(debian)}; install one of those"]
+    sentences = []
+    for variable, feature in asked.items():
+        if feature and feature not in features_of(since, debian[release]):
+            has = ", ".join(f"{program} {debian[release][program]}" for program in since[feature])
+            needs = ", ".join(f"{program} {least}" for program, least in since[feature].items())
+            able = [name for name, versions in debian.items() if feature in features_of(since, versions)]
+            remedy = f", or install Debian {able[0]}" if able else ""
+            sentences.append(
+                f"{variable} asks for {feature}, which begins with {needs}, and this host's Debian {release} has {has};"
+                f" write it otherwise for this host{remedy}"
+            )
+    return sentences
+
+
 class FilterModule:
     """Filters of the role proxy."""
 
@@ -118,5 +158,7 @@ class FilterModule:
             unlike,
             request_headers,
             variable_part,
+            features_of,
+            missing_features,
         )
         return {function.__name__: function for function in functions}
