@@ -106,6 +106,8 @@ def test_the_member_learns_who_asks_and_cannot_be_told_otherwise(render: Render)
         "Connection": "",
         "Host": "$host",
         "Proxy": "",
+        "X-Client-DN": "$proxy_client_dn",
+        "X-Client-Verify": "$proxy_client_verify",
         "X-Forwarded-For": "$remote_addr",
         "X-Forwarded-Host": "$host",
         "X-Forwarded-Port": "$server_port",
