@@ -85,6 +85,7 @@ class _Walk:
     def __init__(self) -> None:
         self.problems: list[dict[str, Any]] = []
         self.filters: dict[str, Callable[[Any], Any]] = {}
+        self.defaults: dict[int, dict[str, Any]] = {}
 
     def add(self, path: Path, problem: str, remedy: str = "") -> None:
         self.problems.append({"path": list(path), "at": _at(path), "problem": problem, "remedy": remedy})
@@ -96,9 +97,8 @@ class _Walk:
             if option.get("required"):
                 self.add(path, "is required", "write it")
             value = _plain(option.get("default"))
-            # A scalar default is right by the role's contract; ten thousand members have ten of them each.
-            if value is None or not isinstance(value, (Mapping, list)):
-                return value
+            if value is None:
+                return None
         wanted = str(option.get("type", "str"))
         if wanted not in _TYPES:
             raise AnsibleFilterError(f"{_at(path)}: its spec has the type {wanted}; write one of {', '.join(_TYPES)}")
@@ -156,7 +156,22 @@ class _Walk:
                     "is unknown",
                     f"write {near[0]}" if near else f"write one of {', '.join(options)}",
                 )
-        return {key: self.value(value.get(key), nested, (*path, key), secret) for key, nested in options.items()}
+        # What is not given and has a scalar default needs no walk; ten thousand members have ten such keys each.
+        full = dict(self.usual(options))
+        for key, nested in options.items():
+            if value.get(key) is not None or key not in full:
+                full[key] = self.value(value.get(key), nested, (*path, key), secret)
+        return {key: full[key] for key in options}
+
+    def usual(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the scalar defaults among the options of a mapping, null included."""
+        if id(options) not in self.defaults:
+            self.defaults[id(options)] = {
+                key: option.get("default")
+                for key, option in options.items()
+                if not option.get("required") and not isinstance(option.get("default"), (Mapping, list))
+            }
+        return self.defaults[id(options)]
 
     def items(self, value: Any, option: Mapping[str, Any], path: Path, secret: bool) -> list[Any]:
         # What the option says of its elements (options, choices, format) holds for each; its default and need

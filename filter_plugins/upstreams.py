@@ -12,9 +12,11 @@ import ipaddress
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible.plugins.loader import filter_loader
 
 _STATES = ("up", "drain")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
@@ -54,21 +56,27 @@ def _known_keys(value: Any, where: str, keys: tuple[str, ...]) -> Mapping[str, A
     """Return `value` when it is a mapping that has no other keys than `keys`."""
     if not isinstance(value, Mapping):
         raise AnsibleFilterError(f"{where} must be a mapping, got {json.dumps(value, default=str)}")
-    if unknown := [str(key) for key in value if key not in keys]:
+    if not value.keys() <= (known := set(keys)):
+        unknown = [str(key) for key in value if key not in known]
         raise AnsibleFilterError(f"{where} has the unknown key {unknown[0]}; write one of {', '.join(keys)}")
     return value
 
 
-def _host_address(value: Any, where: str) -> str:
-    """Return an IP address in its usual spelling, or a DNS name."""
-    text = str(value) if isinstance(value, str) else ""
+@lru_cache(maxsize=65536)
+def _spelt(text: str) -> str:
+    """Return an IP address in its usual spelling, a DNS name as it is, and '' for what is neither."""
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        # A name that ends in a number is a mistyped IPv4 address (RFC 1123 2.1), and nginx would ask DNS for
-        # it.
-        if _HOST_NAME.fullmatch(text) and ".." not in text and not text.rpartition(".")[2].isdigit():
-            return text
+        # A name that ends in a number is a mistyped IPv4 address (RFC 1123 2.1), and nginx would ask DNS for it.
+        named = _HOST_NAME.fullmatch(text) and ".." not in text and not text.rpartition(".")[2].isdigit()
+        return text if named else ""
+
+
+def _host_address(value: Any, where: str) -> str:
+    """Return an IP address in its usual spelling, or a DNS name."""
+    if isinstance(value, str) and (address := _spelt(str(value))):
+        return address
     raise AnsibleFilterError(f"{where} must be an IP address or a host name, got {json.dumps(value, default=str)}")
 
 
@@ -113,7 +121,7 @@ def _server_words(member: Mapping[str, Any], where: str) -> list[str]:
     """Return the parameters of `server` after the address; an error begins with `where` and the key's name."""
     words = []
     for key, usual, low in (("weight", 1, 1), ("max_conns", 0, 0), ("max_fails", 1, 0)):
-        if (number := _whole(member.get(key, usual), where + key, low, 65535)) != usual:
+        if (number := member.get(key, usual)) is not usual and _whole(number, where + key, low, 65535) != usual:
             words.append(f"{key}={number}")
     if (time := member.get("fail_timeout", "10s")) != "10s":
         words.append(f"fail_timeout={_duration(time, where + 'fail_timeout')}")
@@ -162,11 +170,16 @@ def upstream_server(member: Any) -> str:
 def host_names(upstreams: Any) -> list[str]:
     """Return the DNS names among the members' addresses, each once, sorted: what has to be resolved.
 
-    Addresses that are neither a name nor an address are left to those who report them.
+    What has the wrong shape is left to those who report it.
     """
-    members = (member for upstream in upstreams or () for member in upstream["members"] or ())
-    texts = {str(address) for member in members if isinstance(address := member.get("address"), str)}
-    return sorted(text for text in texts if _is_name(text) and _HOST_NAME.fullmatch(text))
+    names = set()
+    for upstream in upstreams if isinstance(upstreams, (list, tuple)) else ():
+        members = upstream.get("members") if isinstance(upstream, Mapping) else None
+        for member in members if isinstance(members, (list, tuple)) else ():
+            address = member.get("address") if isinstance(member, Mapping) else None
+            if isinstance(address, str) and _is_name(address) and _spelt(str(address)):
+                names.add(str(address))
+    return sorted(names)
 
 
 def _server_lines(members: Any, addresses: Mapping[str, Any]) -> list[str]:
@@ -187,15 +200,16 @@ def _server_lines(members: Any, addresses: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def upstream_blocks(upstreams: Any, addresses: Any) -> list[dict[str, Any]]:
+def upstream_blocks(upstreams: Any, option: Any, addresses: Any) -> list[dict[str, Any]]:
     """Return [{name, zone_size, method, servers, keepalive, keepalive_requests, keepalive_timeout}], one per upstream.
 
-    `upstreams`: proxy_upstreams with its defaults applied; `addresses`: {name: [IP addresses]} of the members that
-    are host names. `servers` are whole lines, `method` the directive or ''. nginx is given addresses only: it does
-    not start when a name does not resolve. A member whose name has none is left out, and a pool without any is refused.
+    `upstreams`: proxy_upstreams; `option`: its entry in the spec, whose defaults are applied here, because ten thousand
+    members are slow to hand from one filter to the next; `addresses`: {name: [IP addresses]} of the members that are
+    host names. `servers` are whole lines, `method` the directive or ''. nginx is given addresses only: it does not
+    start when a name does not resolve. A member whose name has none is left out, and a pool without any is refused.
     """
     blocks = []
-    for upstream in upstreams:
+    for upstream in filter_loader.get("spec_defaults").j2_function(upstreams, option, "proxy_upstreams"):
         lines = _server_lines(upstream["members"], addresses)
         servers = sum(line.startswith("server ") for line in lines)
         if not servers:
@@ -205,7 +219,9 @@ def upstream_blocks(upstreams: Any, addresses: Any) -> list[dict[str, Any]]:
             )
         block = {key: upstream[key] for key in ("name", "keepalive", "keepalive_requests", "keepalive_timeout")}
         method = "" if upstream["method"] == "round_robin" else upstream_method(upstream)
-        blocks.append({**block, "method": method, "servers": lines, "zone_size": upstream_zone_size(servers)})
+        blocks.append(
+            {**block, "method": method, "servers": "\n".join(lines), "zone_size": upstream_zone_size(servers)}
+        )
     return blocks
 
 
@@ -222,7 +238,8 @@ def member_address(value: Any) -> str:
         return _host_address(value, "address")
     except AnsibleFilterError:
         raise AnsibleFilterError(
-            f"{json.dumps(value, default=str)} is no address of a member; write an IP address, a host name or unix:/path"
+            f"{json.dumps(value, default=str)} is no address of a member;"
+            " write an IP address, a host name or unix:/path"
         ) from None
 
 
