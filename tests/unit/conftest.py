@@ -73,7 +73,7 @@ proxy_sites:
         upstream: storefront
       - path: /static/
         upstream: storefront
-        cache: pages
+        cache: {zone: pages}
 """,
 }
 SITE = """- hosts: all

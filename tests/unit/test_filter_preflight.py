@@ -42,7 +42,7 @@ BREAKAGES: dict[str, tuple[tuple[str, str, str], list[str]]] = {
         [
             "member of host web2 has the unknown key wieght",
             "inventory/hosts.yml:12:45 (web2)",
-            "-> write one of port, weight, state",
+            "-> write one of port, weight, max_conns, max_fails, fail_timeout, backup, state",
         ],
     ),
     "a weight that is none": (
@@ -107,10 +107,10 @@ BREAKAGES: dict[str, tuple[tuple[str, str, str], list[str]]] = {
         ],
     ),
     "a location that names an unknown cache": (
-        ("group_vars/proxies/proxy.yml", "cache: pages", "cache: page"),
+        ("group_vars/proxies/proxy.yml", "zone: pages", "zone: page"),
         [
-            'proxy_sites[0].locations[1].cache names the cache "page", which proxy_caches lacks',
-            "inventory/group_vars/proxies/proxy.yml:16:16 (proxy1, proxy2)",
+            'proxy_sites[0].locations[1].cache.zone names the cache "page", which proxy_caches lacks',
+            "inventory/group_vars/proxies/proxy.yml:16:23 (proxy1, proxy2)",
             "-> write pages",
         ],
     ),
@@ -118,7 +118,7 @@ BREAKAGES: dict[str, tuple[tuple[str, str, str], list[str]]] = {
         (
             "group_vars/proxies/proxy.yml",
             "proxy_sites:\n",
-            "proxy_sites:\n  - {name: shop, server_names: [a.example.org], locations: []}\n",
+            "proxy_sites:\n  - {name: shop, server_names: [a.example.org], locations: [{path: /, upstream: storefront}]}\n",
         ),
         [
             'proxy_sites[1].name repeats "shop", the name of proxy_sites[0]',
@@ -130,7 +130,7 @@ BREAKAGES: dict[str, tuple[tuple[str, str, str], list[str]]] = {
         (
             "group_vars/proxies/proxy.yml",
             "proxy_sites:\n",
-            "proxy_sites:\n  - {name: a, server_names: [Shop.example.org], locations: []}\n",
+            "proxy_sites:\n  - {name: a, server_names: [Shop.example.org], locations: [{path: /, upstream: storefront}]}\n",
         ),
         [
             "proxy_sites[1].server_names[0] shop.example.org of site shop is a server name of site a too",
@@ -173,7 +173,7 @@ BREAKAGES: dict[str, tuple[tuple[str, str, str], list[str]]] = {
     "a bad choice": (
         ("group_vars/proxies/proxy.yml", "    transport: http\n", "    transport: http\n    method: leastconn\n"),
         [
-            'proxy_upstreams[0].method must be one of round_robin, least_conn, got "leastconn"',
+            'proxy_upstreams[0].method must be one of round_robin, least_conn, ip_hash, hash, random_two, got "leastconn"',
             "inventory/group_vars/proxies/proxy.yml:4:13 (proxy1, proxy2)",
             "-> write least_conn",
         ],
@@ -208,8 +208,8 @@ BREAKAGES: dict[str, tuple[tuple[str, str, str], list[str]]] = {
             "proxy_cachez is no variable of the role proxy",
             "inventory/group_vars/proxies/proxy.yml:5:1 (proxy1, proxy2)",
             "-> write proxy_caches",
-            'proxy_sites[0].locations[1].cache names the cache "pages", which proxy_caches lacks',
-            "inventory/group_vars/proxies/proxy.yml:16:16 (proxy1, proxy2)",
+            'proxy_sites[0].locations[1].cache.zone names the cache "pages", which proxy_caches lacks',
+            "inventory/group_vars/proxies/proxy.yml:16:23 (proxy1, proxy2)",
             "-> add it, or take this away",
         ],
     ),
@@ -302,8 +302,8 @@ def test_every_problem_at_once_and_each_once(estate: Any) -> None:
         "  2. proxy_upstreams[0].methd is unknown",
         "     inventory/group_vars/proxies/proxy.yml:4:12 (proxy1, proxy2)",
         "     -> write method",
-        '  3. proxy_sites[0].locations[1].cache names the cache "page", which proxy_caches lacks',
-        "     inventory/group_vars/proxies/proxy.yml:17:16 (proxy1, proxy2)",
+        '  3. proxy_sites[0].locations[1].cache.zone names the cache "page", which proxy_caches lacks',
+        "     inventory/group_vars/proxies/proxy.yml:17:23 (proxy1, proxy2)",
         "     -> write pages",
         "  4. host web1 has no address",
         "     inventory/hosts.yml:11:13",

@@ -26,8 +26,8 @@ def test_nothing_is_found_in_a_sound_estate(estate: Any) -> None:
 def test_a_value_from_another_variable_is_reported_where_it_is_written(estate: Any) -> None:
     estate.edit(PROXY, "proxy_sites:\n", "proxy_sites: '{{ shops }}'\nshops:\n")
     assert estate.check()[0] is False
-    estate.edit(PROXY, "cache: pages", "cache: page")
-    assert estate.lines(estate.check()[1])[1] == "inventory/group_vars/proxies/proxy.yml:17:16 (proxy1, proxy2)"
+    estate.edit(PROXY, "zone: pages", "zone: page")
+    assert estate.lines(estate.check()[1])[1] == "inventory/group_vars/proxies/proxy.yml:17:23 (proxy1, proxy2)"
 
 
 def test_one_undefined_name_used_twice_is_one_problem(estate: Any) -> None:

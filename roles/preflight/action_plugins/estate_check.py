@@ -2,8 +2,8 @@
 
 The plugin collects (specs of the roles, plays, variables of every host, certificate files), evaluates each
 variable leaf by leaf, so that one undefined name hides nothing else, and leaves the judging to pure filters:
-spec_problems, unknown_variables, missing_variables, address_problems, proxy_problems, unpermitted_names,
-certificate_problems.
+spec_problems, unknown_variables, missing_variables, address_problems, proxy_problems, upstream_problems, site_problems,
+location_problems, unpermitted_names, certificate_problems.
 
 Where a value was written comes from ansible-core's Origin tag, which 2.19 keeps on each value read from YAML.
 """
@@ -12,6 +12,10 @@ from __future__ import annotations
 
 import difflib
 import re
+import socket
+import threading
+import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +32,8 @@ except ImportError:
 
 ValuePath = tuple[str | int, ...]
 _SECRET = re.compile(r"^vault_|_(passphrase|password|secret|secrets|token)$")
-_PROXY = ("proxy_upstreams", "proxy_caches", "proxy_sites")
+# Seconds that all host names of an estate may take to be resolved; what takes longer is not judged.
+_RESOLVE_SECONDS = 3.0
 _PERMITTED = "internal_ca_permitted_dns"
 _ADDRESSES = ("private_address", "ansible_host", "public_address", "private_network", "edge_network")
 # Lookups that do something (make a password, run a command, ask the network) wait for the play that needs
@@ -246,6 +251,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         _, args = self.validate_argument_spec(argument_spec=spec)
         self.problems, self.days = _Problems(), args["certificate_days"]
         self.files: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        self.resolved: dict[str, bool] = {}
         self._read_roles(Path(args["roles"]))
         hosts = self._read_hosts(task_vars or {})
         needs = self._read_plays(args["playbooks"], (task_vars or {})["hostvars"])
@@ -405,11 +411,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 self.problems.add(host.name, found["problem"], found, None, folder)
 
     def _check_proxy(self, host: _Host) -> None:
-        """Check how sites, upstreams and caches of one proxy fit together, and the certificates that are files."""
-        if any(name in host.values for name in _PROXY):
-            estate = {name: host.values.get(name) or [] for name in _PROXY if (name,) not in host.broken}
-            estate["hosts"] = list(self.problems.hosts)
-            for found in _pure("proxy_problems", estate):
+        """Check how sites, upstreams and caches of one proxy fit together, and the files that they name."""
+        options = self.options.get("proxy", {})
+        if any(name in host.values for name in options):
+            estate = {
+                name: _pure("spec_values", host.values.get(name), option, name)
+                for name, option in options.items()
+                if (name,) not in host.broken
+            }
+            sites, upstreams = estate.get("proxy_sites"), estate.get("proxy_upstreams")
+            problems = [*_pure("proxy_problems", estate), *_pure("location_problems", estate)]
+            problems += _pure("site_problems", sites)
+            problems += _pure("upstream_problems", upstreams, list(self.problems.hosts))
+            problems += self._missing_files(sites) + self._unresolved(upstreams)
+            for found in problems:
                 host.add(found)
         if _PERMITTED in host.raw:
             host.evaluate(_PERMITTED)
@@ -421,6 +436,50 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 self.files[key] = self._certificate(wanted)
             for found in self.files[key]:
                 host.add({**found, "path": [*wanted["path"], found["part"]]})
+
+    def _missing_files(self, sites: Any) -> list[dict[str, Any]]:
+        """Return the files of sites that are not where `copy` would look for them."""
+        problems = []
+        for wanted in _pure("site_files", sites):
+            try:
+                self._find_needle("files", wanted["file"])
+            except AnsibleError:
+                problem = f"names {wanted['file']}, which is no file that can be read"
+                problems.append({**wanted, "problem": problem, "remedy": "put it there, or correct the path"})
+        return problems
+
+    def _unresolved(self, upstreams: Any) -> list[dict[str, Any]]:
+        """Return the members by name that have no address here, where the role proxy looks for it too.
+
+        Such a member is left out, so it is a warning, unless its upstream has no other.
+        """
+        named = _pure("named_members", upstreams)
+        names = sorted({one["name"] for one in named} - set(self.resolved))
+        # Threads of their own: a resolver without network takes long, and cannot be stopped.
+        threads = [threading.Thread(target=self._resolve, args=(names[n::8],), daemon=True) for n in range(8)]
+        deadline = time.monotonic() + _RESOLVE_SECONDS
+        for thread in threads[: len(names)]:
+            thread.start()
+        for thread in threads[: len(names)]:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        lost = [one for one in named if self.resolved.get(one["name"]) is False]
+        count = Counter(one["path"][1] for one in lost)
+        problems = []
+        for one in lost:
+            alone = count[one["path"][1]] == len(upstreams[one["path"][1]]["members"])
+            what = "its upstream has no other" if alone else "the member is left out"
+            problem = f"{one['name']} has no address that this machine knows: {what}"
+            about = {"remedy": "correct it, or write the member's IP address", "level": "error" if alone else "warning"}
+            problems.append({"path": one["path"], "problem": problem, **about})
+        return problems
+
+    def _resolve(self, names: Sequence[str]) -> None:
+        """Note of each name whether it has an address."""
+        for name in names:
+            try:
+                self.resolved[name] = bool(socket.getaddrinfo(name, None))
+            except OSError:
+                self.resolved[name] = False
 
     def _certificate(self, wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return what is wrong with a chain and its key, looked for where `copy` would look, vaulted or not."""

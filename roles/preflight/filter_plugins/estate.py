@@ -1,4 +1,4 @@
-"""What can be wrong between values that are each right: names, addresses, and how sites, upstreams, caches fit.
+"""What can be wrong between values that are each right: the names of variables, and the addresses of hosts.
 
 Every function is pure and returns a list of problems {path, problem, remedy, level}: `path` leads into the
 data (['proxy_sites', 0, 'name']), `remedy` says what to write instead, `level` is error or warning. Values
@@ -11,7 +11,7 @@ import difflib
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Problem = dict[str, Any]
@@ -20,24 +20,6 @@ _UNDEFINED = re.compile(r"(?:^|: )'([^']+)' is undefined|has no (?:attribute|ele
 
 def _problem(path: Sequence[Any], problem: str, remedy: str, level: str = "error") -> Problem:
     return {"path": list(path), "problem": problem, "remedy": remedy, "level": level}
-
-
-def _entries(value: Any) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yield (index, entry) of the mappings in a list; of anything else, nothing."""
-    for index, entry in enumerate(value if isinstance(value, (list, tuple)) else ()):
-        if isinstance(entry, Mapping):
-            yield index, entry
-
-
-def _names(value: Any) -> list[str]:
-    return [str(entry["name"]) for _, entry in _entries(value) if isinstance(entry.get("name"), str)]
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    """Return `write <the nearest>`, or all the choices when none is near."""
-    if near := difflib.get_close_matches(name, known, 1):
-        return f"write {near[0]}"
-    return f"write one of {', '.join(sorted(known))}" if known else "add it, or take this away"
 
 
 def unknown_variables(names: Sequence[str], known: Sequence[str], roles: Sequence[str]) -> list[Problem]:
@@ -184,97 +166,6 @@ def _outside(host: str, key: str, address: Any, network: Any) -> list[Problem]:
     )
 
 
-def proxy_problems(estate: Mapping[str, Any]) -> list[Problem]:
-    """Return what does not fit together on one proxy.
-
-    `estate`: {proxy_upstreams, proxy_caches, proxy_sites} with their defaults applied; one that is left out
-    could not be evaluated, and then nothing is said of the names in it.
-    """
-    problems = _upstream_problems(estate.get("proxy_upstreams"), estate.get("hosts", ()))
-    owners: dict[str, tuple[int, str]] = {}
-    for index, site in _entries(estate.get("proxy_sites")):
-        path, title = ["proxy_sites", index], f"site {site.get('name')}"
-        names = site.get("server_names")
-        names = names if isinstance(names, (list, tuple)) else []
-        if isinstance(site.get("server_names"), (list, tuple)) and not names:
-            problems.append(_problem([*path, "server_names"], f"of {title} is empty", "write at least one name"))
-        for place, name in enumerate(names):
-            owner = owners.setdefault(str(name).lower(), (index, title))
-            if owner[0] != index:
-                problems.append(
-                    _problem(
-                        [*path, "server_names", place],
-                        f"{name} of {title} is a server name of {owner[1]} too",
-                        "keep it in one site",
-                    )
-                )
-        problems += _location_problems(estate, site, path)
-    return problems
-
-
-def _upstream_problems(upstreams: Any, hosts: Sequence[str]) -> list[Problem]:
-    """Return upstreams without a member, or without one that takes requests, and repeated members."""
-    problems = []
-    for index, upstream in _entries(upstreams):
-        title, members = f"upstream {upstream.get('name')}", upstream.get("members")
-        path = ["proxy_upstreams", index, "members"]
-        if members is None or (isinstance(members, (list, tuple)) and not members):
-            problems.append(
-                _problem(
-                    path,
-                    f"of {title} is empty: it has no member",
-                    "write groups['<app>'] | upstream_members(hostvars, <port>) of a group with hosts",
-                )
-            )
-            continue
-        entries = list(_entries(members))
-        if entries and all(member.get("state", "up") == "drain" for _, member in entries):
-            problems.append(
-                _problem(
-                    path,
-                    f"of {title} are all in state drain: it answers nothing but 502",
-                    "leave one member up",
-                    "warning",
-                )
-            )
-        owners: dict[tuple[str, str], Any] = {}
-        for place, member in entries:
-            key = (str(member.get("address")), str(member.get("port")))
-            owner = owners.setdefault(key, member.get("name"))
-            # Two hosts with one address are a problem of their own, reported where the addresses are written.
-            if owner != member.get("name") and not {owner, member.get("name")} <= {*hosts}:
-                problems.append(
-                    _problem(
-                        [*path, place, "address"],
-                        f"{key[0]} port {key[1]} of {title} is both {owner} and {member.get('name')}",
-                        "give each member its own address or port",
-                    )
-                )
-    return problems
-
-
-def _location_problems(estate: Mapping[str, Any], site: Mapping[str, Any], path: list[Any]) -> list[Problem]:
-    """Return what is wrong with the locations of one site: where they point, and repeated paths."""
-    problems, title, seen = [], f"site {site.get('name')}", set[str]()
-    for index, location in _entries(site.get("locations")):
-        here = [*path, "locations", index]
-        where = str(location.get("path"))
-        if where in seen:
-            problems.append(_problem([*here, "path"], f"{where} of {title} is there twice", "keep one location of it"))
-        seen.add(where)
-        for kind, variable in (("upstream", "proxy_upstreams"), ("cache", "proxy_caches")):
-            name = location.get(kind)
-            if isinstance(name, str) and name and variable in estate and name not in _names(estate[variable]):
-                problems.append(
-                    _problem(
-                        [*here, kind],
-                        f"names the {kind} {json.dumps(name)}, which {variable} lacks",
-                        _nearest(name, _names(estate[variable])),
-                    )
-                )
-    return problems
-
-
 class FilterModule:
     """Offer the functions above to the action plugin `estate_check`, and to tests."""
 
@@ -284,6 +175,5 @@ class FilterModule:
             missing_variables,
             evaluation_problems,
             address_problems,
-            proxy_problems,
         )
         return {function.__name__: function for function in functions}

@@ -1,0 +1,136 @@
+"""What can be wrong with a proxy's pools of members, beyond the form of each value.
+
+Pure: paths lead into proxy_upstreams, whose entries have their defaults (spec_values). What has the wrong shape is left
+to spec_problems, which says so. Sources: nginx refuses what is an error here, see
+https://nginx.org/en/docs/http/ngx_http_upstream_module.html
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+Problem = dict[str, Any]
+# Methods that know no order of preference among members: nginx refuses `backup` beside them.
+_WITHOUT_BACKUP = ("ip_hash", "hash", "random_two")
+_ZERO = re.compile(r"0+(ms|[yMwdhms])?")
+
+
+def _problem(path: Sequence[Any], problem: str, remedy: str, level: str = "error") -> Problem:
+    return {"path": list(path), "problem": problem, "remedy": remedy, "level": level}
+
+
+def _entries(value: Any) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield (index, entry) of the mappings in a list; of anything else, nothing."""
+    for index, entry in enumerate(value if isinstance(value, (list, tuple)) else ()):
+        if isinstance(entry, Mapping):
+            yield index, entry
+
+
+def upstream_problems(upstreams: Any, hosts: Sequence[str] = ()) -> list[Problem]:
+    """Return what is wrong with the pools, paths beginning with proxy_upstreams.
+
+    `upstreams`: proxy_upstreams with its defaults; `hosts`: the inventory's, whose addresses are checked elsewhere.
+    """
+    problems, owners = [], dict[str, str]()
+    for index, upstream in _entries(upstreams):
+        name = str(upstream.get("name"))
+        found = [*_members(upstream, f"upstream {name}", hosts), *_retries(upstream), *_times(upstream)]
+        owner = owners.setdefault(name.lower(), name)
+        if owner != name:
+            text = f"{name} is {owner} in other letters, and nginx does not tell them apart"
+            found.append(_problem(["name"], text, "give each its own name"))
+        problems += [{**one, "path": ["proxy_upstreams", index, *one["path"]]} for one in found]
+    return problems
+
+
+def _members(upstream: Mapping[str, Any], title: str, hosts: Sequence[str]) -> list[Problem]:
+    """Return pools without a member, or without one that takes requests, and what is wrong with single members."""
+    members, method = upstream.get("members"), upstream.get("method")
+    if members is None or (isinstance(members, (list, tuple)) and not members):
+        remedy = "write groups['<app>'] | upstream_members(hostvars, <port>) of a group with hosts"
+        return [_problem(["members"], f"of {title} is empty: it has no member", remedy)]
+    problems, owners, entries = [], dict[tuple[str, str], Any](), list(_entries(members))
+    if entries and all(member.get("state") == "drain" for _, member in entries):
+        text = f"of {title} are all in state drain: it answers nothing but 502"
+        problems.append(_problem(["members"], text, "leave one member up", "warning"))
+    if entries and all(member.get("backup") is True for _, member in entries):
+        problems.append(
+            _problem(["members"], f"of {title} are all backup", "leave one member without backup: nginx refuses it")
+        )
+    for place, member in entries:
+        here = ["members", place]
+        if member.get("backup") is True and method in _WITHOUT_BACKUP:
+            text = f"has no meaning with method: {method}, which knows no order among members"
+            problems.append(_problem([*here, "backup"], text, "take it away, or write method: least_conn"))
+        problems += [{**one, "path": [*here, *one["path"]]} for one in [*_place_of(member), *_times(member)]]
+        key = (str(member.get("address")), str(member.get("port")))
+        owner = owners.setdefault(key, member.get("name"))
+        # Two hosts with one address are a problem of their own, reported where the addresses are written.
+        if owner != member.get("name") and not {owner, member.get("name")} <= {*hosts}:
+            text = f"{key[0]} port {key[1]} of {title} is both {owner} and {member.get('name')}"
+            problems.append(_problem([*here, "address"], text, "give each member its own address or port"))
+    return problems
+
+
+def _place_of(member: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong between a member's address and its port: a socket has none, all else has one."""
+    address, port = member.get("address"), member.get("port")
+    if not isinstance(address, str):
+        return []
+    if address.startswith("unix:"):
+        text = f"{port} has no meaning for the socket {address}"
+        return [] if port is None else [_problem(["port"], text, "write the member without port")]
+    return [] if port is not None else [_problem(["port"], "is required", "write the port on which the member serves")]
+
+
+def _retries(upstream: Mapping[str, Any]) -> list[Problem]:
+    """Return conditions for another member that contradict each other."""
+    conditions = upstream.get("next_upstream")
+    if not isinstance(conditions, (list, tuple)):
+        return []
+    if not conditions:
+        return [_problem(["next_upstream"], "is empty", "write [off], so that no other member is asked")]
+    if "off" not in conditions:
+        return []
+    if len(conditions) > 1:
+        return [_problem(["next_upstream"], "has off beside other conditions", "write [off] alone, or take off away")]
+    if upstream.get("retry_non_idempotent") is True:
+        text = "has no meaning with next_upstream: [off]: no other member is asked"
+        return [_problem(["retry_non_idempotent"], text, "take it away, or write next_upstream: [error, timeout]")]
+    return []
+
+
+def _times(value: Mapping[str, Any]) -> list[Problem]:
+    """Return times to wait that leave none."""
+    names = ("connect_timeout", "send_timeout", "read_timeout", "fail_timeout")
+    return [
+        _problem([name], f"{value[name]} leaves no time at all", "write a time such as 10s")
+        for name in names
+        if isinstance(value.get(name), str) and _ZERO.fullmatch(value[name])
+    ]
+
+
+def named_members(upstreams: Any) -> list[dict[str, Any]]:
+    """Return the members that are given by a host name: [{path, name}]; the proxy has to resolve them."""
+    found = []
+    for index, upstream in _entries(upstreams):
+        for place, member in _entries(upstream.get("members")):
+            address = member.get("address")
+            if not isinstance(address, str) or address.startswith("unix:") or ":" in address:
+                continue
+            try:
+                ipaddress.ip_address(address)
+            except ValueError:
+                path = ["proxy_upstreams", index, "members", place, "address"]
+                found.append({"path": path, "name": str(address)})
+    return found
+
+
+class FilterModule:
+    """Offer the functions above to the action plugin `estate_check`, and to tests."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {function.__name__: function for function in (upstream_problems, named_members)}
