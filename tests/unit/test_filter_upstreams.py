@@ -9,6 +9,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 
 Filters = Callable[[str], Callable[..., Any]]
+OWN = "port, weight, max_conns, max_fails, fail_timeout, backup, state"
 HOSTVARS = {
     "web1": {"private_address": "10.0.0.11", "ansible_host": "192.0.2.1"},
     "web2": {"ansible_host": "10.0.0.12", "member": {"weight": 2, "state": "drain", "port": 5001}},
@@ -55,8 +56,8 @@ def test_members(filters: Filters, hosts: list[str], result: list[Any]) -> None:
         (["web1"], True, "port must be an integer from 1 to 65535, got true"),
         (["mistyped"], 1, 'mistyped: private_address must be an IP address or a host name, got "10.0.0.300"'),
         (["heavy"], 1, "heavy: member.weight must be an integer from 1 to 65535, got 0"),
-        (["odd"], 1, "odd: member has the unknown key wieght; write one of port, weight, state"),
-        (["asleep"], 1, 'asleep: member.state must be one of up, drain, backup, got "down"'),
+        (["odd"], 1, "odd: member has the unknown key wieght; write one of " + OWN),
+        (["asleep"], 1, 'asleep: member.state must be one of up, drain, got "down"'),
         (["flat"], 1, 'flat: member must be a mapping, got "drain"'),
     ],
 )
@@ -72,7 +73,7 @@ def test_members_refused(filters: Filters, hosts: Any, port: Any, message: str) 
         (member("a", "10.0.0.101"), "10.0.0.101:5000"),
         (member("a", "10.0.0.101", weight=2), "10.0.0.101:5000 weight=2"),
         (member("a", "10.0.0.101", state="drain"), "10.0.0.101:5000 down"),
-        (member("a", "10.0.0.101", weight=3, state="backup"), "10.0.0.101:5000 weight=3 backup"),
+        ({**member("a", "10.0.0.101", weight=3), "backup": True}, "10.0.0.101:5000 weight=3 backup"),
         (member("a", "fd00::5", port=80), "[fd00::5]:80"),
         (member("a", "web4.internal.example"), "web4.internal.example:5000"),
         ({"address": "unix:/run/shop.sock"}, "unix:/run/shop.sock"),
@@ -93,7 +94,7 @@ def test_server(filters: Filters, one: dict[str, Any], result: str) -> None:
         ({"address": "10.0.0.1"}, "member: port must be an integer from 1 to 65535, got null"),
         (
             {"address": "10.0.0.1", "port": 1, "max": 1},
-            "member has the unknown key max; write one of name, address, port, weight, state",
+            "member has the unknown key max; write one of name, address, " + OWN,
         ),
         (["a"], 'member must be a mapping, got ["a"]'),
     ],
