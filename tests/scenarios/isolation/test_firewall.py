@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 
 from estate import Estate
 
@@ -43,11 +44,17 @@ def test_rules_that_lock_the_controller_out_are_put_back_by_the_host(estate: Est
     assert (host.check_output(RULES), host.check_output("sha256sum /etc/nftables.conf")) == before
 
 
-def test_the_rules_are_there_after_a_boot(estate: Estate) -> None:
+def until(true: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline, f"{what} within 60 s"
+        time.sleep(1)
+
+
+def test_the_rules_and_the_application_are_there_after_a_boot(estate: Estate) -> None:
     before = estate.host("dashboard1").check_output(RULES)
     estate.podman("restart", "dashboard1")
-    deadline = time.monotonic() + 60
-    while estate.controller_reaches("dashboard1") is False:
-        assert time.monotonic() < deadline, "dashboard1 did not come back within 60 s"
-        time.sleep(1)
+    until(lambda: estate.controller_reaches("dashboard1"), "dashboard1 did not come back")
     assert estate.host("dashboard1").check_output(RULES) == before
+    knock = f"timeout 3 bash -c '</dev/tcp/{estate.address('dashboard1')}/3000'"
+    until(lambda: estate.host("proxy1").run(knock).rc == 0, "the dashboard did not start by itself")
