@@ -128,6 +128,16 @@ def test_a_value_with_a_meaning_is_refused(filters: Filters, before: str, meanin
         ("nginx_name", "shop-2.eu_west", "shop-2.eu_west"),
         ("nginx_path", "/", "/"),
         ("nginx_path", "/api/v1.0/~me", "/api/v1.0/~me"),
+        ("location_path", "/api/", "/api/"),
+        ("location_path", r"^/(a|b)/[0-9]{2}\.php$", r"^/(a|b)/[0-9]{2}\.php$"),
+        ("host_path", "/", "/"),
+        ("host_path", "/srv/www/shop-1.0~rc@2", "/srv/www/shop-1.0~rc@2"),
+        ("nginx_variable", "$cookie_session", "$cookie_session"),
+        ("cache_key", "$scheme$host$request_uri", "$scheme$host$request_uri"),
+        ("cache_key", "v2:$host/$uri|x", "v2:$host/$uri|x"),
+        ("listen_address", "*", "*"),
+        ("listen_address", "127.0.0.1", "127.0.0.1"),
+        ("listen_address", "[fd00::1]", "[fd00::1]"),
         ("server_name", "Shop.Example.org", "shop.example.org"),
         ("server_name", "*.example.org", "*.example.org"),
         ("server_name", "xn--bcher-kva.example", "xn--bcher-kva.example"),
@@ -147,6 +157,11 @@ SERVER = (
     " (other scripts as punycode, xn--...)"
 )
 PATH = " is no path of a location; write it from / on, in letters, digits and ._~!&()*+,=:@-, such as /api/"
+HOST_PATH = " is no absolute path on the host; write one such as /srv/www, in letters, digits and ._~+,=:@-"
+VARIABLE = " is no variable of nginx; write one such as $cookie_session"
+KEY = " is no key; write variables of nginx, such as $scheme$host$request_uri"
+LISTEN = " is no address to listen on; write *, an IPv4 address, or an IPv6 address in brackets: [::]"
+NEITHER = " is no path and no regular expression; write one such as /api/"
 NEVER = " never matches, because nginx resolves //, . and .. first; write the resolved path"
 
 
@@ -159,6 +174,20 @@ REFUSED: list[tuple[str, str, list[Any]]] = [
     ("nginx_path", NEVER, ["//", "/a//b", "/../x", "/a/./b", "/a/.."]),
     ("server_name", SERVER, ["", "*.", "*", "a..b", "-a.b", "a b", "www.*", "~^x$", "_", "a." * 130, "bücher.de"]),
     ("server_name", SERVER, [5, "a.b\n", "a.b."]),
+    ("location_path", NEITHER, ["", "a\nb", "a\tb", "\0", 5, None, ["/"]]),
+    ("location_path", NEVER, ["//", "/a/../b"]),
+    (
+        "host_path",
+        HOST_PATH,
+        ["", "srv", "./a", "/a b", "/a;b", "/a{", "/$x", "/a/../b", "/a/.", "//a", "/a\n", "~/a", 5, None],
+    ),
+    ("nginx_variable", VARIABLE, ["", "$", "host", "$host ", "$Host", "$a$b", "${a}", "$a;", "$a\n", 5, None]),
+    ("cache_key", KEY, ["", "host", "$host;", "$host\n", "$host {", "$", "${host}", '"$host"', "$host$", 5, None]),
+    (
+        "listen_address",
+        LISTEN,
+        ["", "localhost", "::", "[::", "[127.0.0.1]", "*:80", "0.0.0.0/0", "1.2.3.4;", "[]", 80, None],
+    ),
 ]
 
 
@@ -169,6 +198,15 @@ def test_refused(filters: Filters, name: str, message: str, value: Any) -> None:
     with pytest.raises(AnsibleFilterError) as error:
         filters(name)(value)
     assert error.value.message.endswith(message)
+
+
+def test_a_broken_expression_is_explained(filters: Filters) -> None:
+    with pytest.raises(AnsibleFilterError) as error:
+        filters("location_path")("^/(a")
+    assert error.value.message == (
+        '"^/(a" is no path and no regular expression (missing ), unterminated subpattern at position 2);'
+        " write one such as /api/"
+    )
 
 
 def test_an_error_shows_the_value_as_it_was_written(filters: Filters) -> None:

@@ -77,7 +77,7 @@ def _folders(caches: Any) -> list[Problem]:
     problems, owners = [], dict[str, str]()
     for index, cache in _entries(caches):
         here, name = ["proxy_caches", index], str(cache.get("name"))
-        folder = str(cache.get("path") or f"/var/lib/nginx/cache/{name}").rstrip("/")
+        folder = str(cache.get("path") or f"/var/lib/nginx/cache-{name}").rstrip("/")
         nested = (one for one in owners if f"{one}/".startswith(f"{folder}/") or f"{folder}/".startswith(f"{one}/"))
         if (other := next(nested, None)) is not None:
             text = f"{folder} of cache {name} and {other} of cache {owners[other]} are one in the other"
