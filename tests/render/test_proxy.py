@@ -172,7 +172,8 @@ def test_the_access_log_is_one_json_object_a_line(render: Render) -> None:
     text = "".join(form.args[2:])
     assert form.args[1] == "escape=json"
     assert text.startswith('{"time":"$time_iso8601"')
-    assert text.endswith('"user_agent":"$http_user_agent"}')
+    assert '"bytes":$body_bytes_sent,"seconds":$request_time,' in text
+    assert text.endswith('"user_agent":"$proxy_log_user_agent"}')
     assert http.arguments("access_log") == [("/var/log/nginx/access.log", "gatehouse")]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,30 +34,6 @@ def certificate_file(site: Mapping[str, Any], folder: str, part: str) -> str:
     return posixpath.join(folder, site["name"], {"chain": "fullchain.pem", "key": "privkey.pem"}[part])
 
 
-def location_match(location: Mapping[str, Any]) -> str:
-    """Return the arguments of `location`: `/api/`, `= /`, `~ "[.]php$"`.
-
-    A regular expression stands in quotes, so that its braces and semicolons end nothing.
-    Source: https://nginx.org/en/docs/http/ngx_http_core_module.html#location
-    """
-    path, match = str(location["path"]), location["match"]
-    if match in ("regex", "regex_nocase"):
-        quoted = path.replace("\\", "\\\\").replace('"', '\\"')
-        return f'{"~" if match == "regex" else "~*"} "{quoted}"'
-    return f"= {path}" if match == "exact" else path
-
-
-def rate_limit(limit: Mapping[str, Any]) -> str:
-    """Return the arguments of `limit_req`: `zone=rate_login burst=5 nodelay`.
-
-    Source: https://nginx.org/en/docs/http/ngx_http_limit_req_module.html#limit_req
-    """
-    words = [f"zone=rate_{limit['name']}"]
-    if limit["burst"]:
-        words += [f"burst={limit['burst']}", "nodelay" if limit["delay"] < 0 else f"delay={limit['delay']}"]
-    return " ".join(words)
-
-
 def upstream_settings(location: Mapping[str, Any], upstreams: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Return [[name, arguments]] of how a location talks to its upstream, names without `proxy_` or `grpc_`.
 
@@ -70,7 +45,7 @@ def upstream_settings(location: Mapping[str, Any], upstreams: Sequence[Mapping[s
     if upstream["retry_non_idempotent"] and "off" not in conditions:
         conditions.append("non_idempotent")
     settings = {name: location.get(name) or upstream[name] for name in _TIMES}
-    if location["streaming"] and not location["read_timeout"]:
+    if (location["streaming"] or location.get("websocket")) and not location["read_timeout"]:
         settings["read_timeout"] = _STREAMING_READ_TIMEOUT
     settings["next_upstream"] = " ".join(conditions)
     settings["next_upstream_tries"] = str(upstream["next_upstream_tries"])
@@ -78,31 +53,9 @@ def upstream_settings(location: Mapping[str, Any], upstreams: Sequence[Mapping[s
 
 
 def unlike(settings: Sequence[Sequence[str]], defaults: Sequence[Sequence[str]]) -> list[Sequence[str]]:
-    """Return the settings that `defaults` does not have in the same words, so that a location says only what differs."""
+    """Return the settings that `defaults` has not in the same words, so that a location says only what differs."""
     common = {tuple(setting) for setting in defaults}
     return [setting for setting in settings if tuple(setting) not in common]
-
-
-def request_headers(location: Mapping[str, Any], base: Mapping[str, str]) -> list[list[str]]:
-    """Return [[name, value]] of the headers that a location sends to its upstream, sorted by name.
-
-    `base`: the headers that every upstream gets. nginx takes a level's headers all or none, so a location with one of
-    its own names the others too. The location's replace those of the same name, in any case of letters.
-    """
-    headers = {name.lower(): [name, value] for name, value in base.items()}
-    if location["websocket"]:
-        headers |= {
-            "upgrade": ["Upgrade", "$proxy_upgrade"],
-            "connection": ["Connection", "$proxy_connection"],
-        }
-    for header in location["request_headers"]:
-        headers[header["name"].lower()] = [header["name"], header["value"]]
-    return sorted(headers.values())
-
-
-def variable_part(name: str) -> str:
-    """Return a site's name as part of a variable of nginx: `shop-2.eu` gives `shop_2d_eu_2e...`, each name its own."""
-    return re.sub(r"[^A-Za-z0-9]", lambda found: f"_{ord(found[0]):x}_", name)
 
 
 def _version(text: str) -> tuple[int, ...]:
@@ -152,12 +105,8 @@ class FilterModule:
         functions = (
             tree_file,
             certificate_file,
-            location_match,
-            rate_limit,
             upstream_settings,
             unlike,
-            request_headers,
-            variable_part,
             features_of,
             missing_features,
         )

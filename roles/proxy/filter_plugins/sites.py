@@ -1,0 +1,215 @@
+"""The directives of a site and of its locations that a template cannot say in a line.
+
+Sites and locations arrive with their defaults applied (`spec_defaults`), so every field is there and of its type.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+# Headers of which an answer may have several: one more does not replace the upstream's.
+_REPEATED = ("link", "server-timing", "set-cookie", "vary")
+_VARIABLE_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def location_match(location: Mapping[str, Any]) -> str:
+    """Return the arguments of `location`: `/api/`, `= /`, `~ "[.]php$"`.
+
+    A regular expression stands in quotes, so that its braces and semicolons end nothing.
+    Source: https://nginx.org/en/docs/http/ngx_http_core_module.html#location
+    """
+    path, match = str(location["path"]), location["match"]
+    if match in ("regex", "regex_nocase"):
+        quoted = path.replace("\\", "\\\\").replace('"', '\\"')
+        return f'{"~" if match == "regex" else "~*"} "{quoted}"'
+    if not path.startswith("/"):
+        raise AnsibleFilterError(f'location "{path}": with match: {match} a path begins with /; write match: regex')
+    return f"= {path}" if match == "exact" else path
+
+
+def rate_limit(limit: Mapping[str, Any]) -> str:
+    """Return the arguments of `limit_req`: `zone=rate_login burst=5 nodelay`.
+
+    Source: https://nginx.org/en/docs/http/ngx_http_limit_req_module.html#limit_req
+    """
+    words = [f"zone=rate_{limit['name']}"]
+    if limit["burst"]:
+        words += [f"burst={limit['burst']}", "nodelay" if limit["delay"] < 0 else f"delay={limit['delay']}"]
+    return " ".join(words)
+
+
+def access_rules(place: Mapping[str, Any], site: Mapping[str, Any]) -> list[list[str]]:
+    """Return [[deny or allow, range]] of a site or of one of its locations, in the order in which nginx asks them.
+
+    A location without any says nothing, and nginx takes the site's. One with some has to say them all: what the site
+    denies stays denied, and the location's `allow` replaces the site's.
+    Source: https://nginx.org/en/docs/http/ngx_http_access_module.html
+    """
+    if not place["allow"] and not place["deny"]:
+        return []
+    allowed = sorted(place["allow"] or site["allow"])
+    denied = sorted({*place["deny"], *site["deny"]})
+    return [
+        *(["deny", network] for network in denied),
+        *(["allow", network] for network in allowed),
+        *([["deny", "all"]] if allowed else []),
+    ]
+
+
+def _asks_for_password(location: Mapping[str, Any], site: Mapping[str, Any]) -> bool:
+    """Tell whether nginx itself asks for a user and a password here."""
+    own, common = location["basic_auth"], site["basic_auth"]
+    return bool(own["users"]) or (bool(common["users"]) and not own["open"])
+
+
+def users_file(site: Mapping[str, Any], location: Mapping[str, Any] | None = None) -> str:
+    """Return the path in the tree of the users of a site, or of one of its locations, wherever that stands."""
+    if location is None:
+        return f"secrets/{site['name']}/site.users"
+    place = f"{location['match']} {location['path']}".encode()
+    return f"secrets/{site['name']}/{hashlib.sha256(place).hexdigest()[:12]}.users"
+
+
+def users_templates(sites: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the templates of `nginx_tree` that render the users' files: [{src, dest, vars: {users}}]."""
+    return [
+        {"src": "secrets/users.j2", "dest": users_file(site, location), "vars": {"users": place["basic_auth"]["users"]}}
+        for site in sites
+        for place, location in [(site, None), *((location, location) for location in site["locations"])]
+        if place["basic_auth"]["users"]
+    ]
+
+
+def page_templates(sites: Iterable[Mapping[str, Any]], pages: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
+    """Return the templates of `nginx_tree` that render the error pages of all sites: [{src, dest, vars}].
+
+    `pages`: {unavailable, maintenance: what stands on the pages that the role brings}.
+    """
+    templates = []
+    for site in sites:
+        folder, own = f"pages/{site['name']}", {"unavailable": site["error_page"]}
+        if site["maintenance"]["enabled"]:
+            own["maintenance"] = site["maintenance"]["page"]
+        for kind, file in own.items():
+            brought = {"src": "pages/page.html.j2", "vars": {"page": pages[kind]}}
+            html = {"src": "pages/own.html.j2", "vars": {"file": file}} if file else brought
+            templates.append({**html, "dest": f"{folder}/{kind}.html"})
+            templates.append({**brought, "src": "pages/page.json.j2", "dest": f"{folder}/{kind}.json"})
+    return templates
+
+
+def request_headers(location: Mapping[str, Any], base: Mapping[str, str], site: Mapping[str, Any]) -> list[list[str]]:
+    """Return [[name, value]] of the headers that a location sends to its upstream, sorted; [] where they are `base`.
+
+    `base`: the headers that every upstream gets over HTTP. nginx takes a level's headers all or none, so a location
+    with one of its own names the others too. The location's replace those of the same name, in any case of letters.
+    A password that nginx has checked is not the application's to know.
+    """
+    headers = {name.lower(): [name, value] for name, value in base.items()}
+    usual = sorted(headers.values())
+    if location["websocket"]:
+        headers |= {
+            "upgrade": ["Upgrade", "$proxy_upgrade"],
+            "connection": ["Connection", "$proxy_connection"],
+        }
+    if _asks_for_password(location, site):
+        headers["authorization"] = ["Authorization", ""]
+    if location.get("cache", {}).get("slice"):
+        headers["range"] = ["Range", "$slice_range"]
+    for header in location["request_headers"]:
+        headers[header["name"].lower()] = [header["name"], header["value"]]
+    found = sorted(headers.values())
+    return [] if found == usual and location["protocol"] == "http" else found
+
+
+def response_headers(
+    site: Mapping[str, Any], base: Mapping[str, str], own: Sequence[Mapping[str, Any]] = ()
+) -> list[list[str]]:
+    """Return [[name, value]] of the headers that visitors of a site are sent, sorted by name.
+
+    `base`: those of every site; `own`: a location's, which replace others of the same name, in any case of letters.
+    """
+    headers = {name.lower(): [name, value] for name, value in base.items()}
+    if site["content_security_policy"]:
+        headers["content-security-policy"] = ["Content-Security-Policy", f"$proxy_csp_{variable_part(site['name'])}"]
+    for header in own:
+        headers[header["name"].lower()] = [header["name"], header["value"]]
+    return sorted(headers.values())
+
+
+def hidden_headers(location: Mapping[str, Any], base: Sequence[str], cached: Sequence[str] = ()) -> list[str]:
+    """Return the upstream's headers that no visitor of a location sees, sorted; [] where they are `base`.
+
+    `base`: those that every location hides; `cached`: those that one with a cache hides beside. A header that the
+    location sets itself replaces the upstream's, but for those of which an answer may have several.
+    """
+    replaced = [header["name"] for header in location["response_headers"] if header["name"].lower() not in _REPEATED]
+    beside = cached if location.get("cache", {}).get("zone") else []
+    headers = {name.lower(): name for name in [*base, *beside, *location["hide_headers"], *replaced]}
+    same = set(headers) == {name.lower() for name in base} and location["protocol"] == "http"
+    return [] if same else sorted(headers.values())
+
+
+def header_variable(name: str) -> str:
+    """Return the part of nginx's variables that names a header: `X-Frame-Options` gives `x_frame_options`.
+
+    Source: https://nginx.org/en/docs/http/ngx_http_core_module.html#var_http_
+    """
+    if not _VARIABLE_NAME.fullmatch(name):
+        raise AnsibleFilterError(f"header {name}: nginx has no variable for it; write letters, digits, _ and - only")
+    return name.lower().replace("-", "_")
+
+
+def static_folder(location: Mapping[str, Any]) -> str:
+    """Return `alias /srv/docs/` or `root /srv/www`: where nginx looks for the files of a location.
+
+    `alias` without the slash at both ends would also serve what stands beside the folder (`/docs../x`), so a path that
+    is taken off has to end in one.
+    Source: https://nginx.org/en/docs/http/ngx_http_core_module.html#alias
+    """
+    folder, path = str(location["static"]["dir"]).rstrip("/"), str(location["path"])
+    if location["match"] != "prefix" or not location["static"]["strip_path"] or path == "/":
+        return f"root {folder or '/'}"
+    if not path.endswith("/"):
+        raise AnsibleFilterError(
+            f"location {path}: static serves a folder, so the path ends in /; write {path}/, or strip_path: false"
+        )
+    return f"alias {folder}/"
+
+
+def static_folders(sites: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the folders with static files of all sites, each once, sorted."""
+    places = (location for site in sites for location in site["locations"])
+    return sorted({str(location["static"]["dir"]) for location in places if location["static"]["dir"]})
+
+
+def variable_part(name: str) -> str:
+    """Return a site's name as part of a variable of nginx, each name its own: `shop-2.eu` gives `shop_2d_2_2e_eu`."""
+    return re.sub(r"[^A-Za-z0-9]", lambda found: f"_{ord(found[0]):x}_", name)
+
+
+class FilterModule:
+    """Filters of the role proxy."""
+
+    def filters(self) -> dict[str, Any]:
+        functions = (
+            location_match,
+            rate_limit,
+            access_rules,
+            users_file,
+            users_templates,
+            page_templates,
+            request_headers,
+            response_headers,
+            hidden_headers,
+            header_variable,
+            static_folder,
+            static_folders,
+            variable_part,
+        )
+        return {function.__name__: function for function in functions}
