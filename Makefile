@@ -10,7 +10,7 @@ SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule
 # An environment other than the lab is rehearsed: its inventory, but the lab's keys and made-up secrets.
 REHEARSAL := $(if $(filter lab,$(ENV)),,-e @.lab/$(ENV)/connection.yml)
 
-.PHONY: help lab lab-up lab-down lint unit render contract molecule test bench lock clean
+.PHONY: help lab lab-up lab-down lint unit render contract molecule test bench bench-proxy lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -53,6 +53,9 @@ molecule-%: .venv/ready
 
 bench: .venv/ready ## What a run with nothing to do costs on the lab, which must be up
 	@python3 tests/bench/idle_run.py
+
+bench-proxy: .venv/ready ## How fast requests go through the proxy, beside others, on a lab of its own (about 12 min)
+	@python3 tests/bench/proxy_path.py $(BENCH)
 
 lock: .venv/ready ## Renew requirements.txt from pyproject.toml, and the applications' locks
 	uv pip compile -q --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-header \
