@@ -190,3 +190,37 @@ def test_names_of_certificates_from_files_are_free(filters: Any) -> None:
     site = {"name": "shop", "server_names": ["shop.test"], "certificate": {"source": "files"}}
     values = {"internal_ca_permitted_dns": ["example.com"], "proxy_sites": [site, "none", {"server_names": 1}]}
     assert filters("unpermitted_names")(values) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "problem"),
+    [
+        ("directory", "https://ca.example:14000/dir", ""),
+        ("directory", "", 'is "", which is not the directory of an ACME authority'),
+        (
+            "directory",
+            "http://ca.example/dir",
+            'is "http://ca.example/dir", which is not the directory of an ACME authority',
+        ),
+        (
+            "directory",
+            "https://ca/\nx = y",
+            'is "https://ca/\\nx = y", which is not the directory of an ACME authority',
+        ),
+        ("email", "", ""),
+        ("email", "me@example.com", ""),
+        ("email", "me@example.com\nx", 'is "me@example.com\\nx", which is not an address for mail'),
+    ],
+)
+def test_an_authority_that_cannot_be(filters: Any, variable: str, value: str, problem: str) -> None:
+    variable = f"certificate_acme_{variable}"
+    sites = [{"name": "shop", "server_names": ["a.test"], "certificate": {"source": "acme"}}]
+    found = filters("acme_problems")({"proxy_sites": sites, variable: value})
+    assert [(one["path"], one["problem"]) for one in found] == ([([variable], problem)] if problem else [])
+    assert filters("acme_problems")({"proxy_sites": [], variable: value}) == []
+
+
+def test_a_site_over_acme_starts_with_a_name_that_the_internal_ca_may_sign(filters: Any) -> None:
+    site = {"name": "shop", "server_names": ["shop.test"], "certificate": {"source": "acme"}}
+    values = {"internal_ca_permitted_dns": ["example.com"], "proxy_sites": [site]}
+    assert [one["path"] for one in filters("unpermitted_names")(values)] == [["proxy_sites", 0, "server_names", 0]]

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
+
+_URL = re.compile(r"https://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
+_EMAIL = re.compile(r"([A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+)?")
 
 
 def _problem(part: str, problem: str, remedy: str, level: str = "error") -> dict[str, str]:
@@ -133,8 +138,9 @@ def unpermitted_names(values: Mapping[str, Any]) -> list[dict[str, Any]]:
         for index, entry in enumerate(entries if isinstance(entries, list) else ()):
             about = entry.get("certificate") or {} if key == "server_names" and isinstance(entry, Mapping) else entry
             names = entry.get(key) if isinstance(about, Mapping) else None
-            # A site that does not say where its certificate comes from takes it from the internal CA.
-            if not isinstance(names, list) or about.get("source", "internal_ca") != "internal_ca":
+            # A site that does not say where its certificate comes from takes it from the internal CA, and over ACME one
+            # starts with it.
+            if not isinstance(names, list) or about.get("source", "internal_ca") not in ("internal_ca", "acme"):
                 continue
             for place, name in enumerate(names):
                 base = str(name).lower().removeprefix("*.")
@@ -146,6 +152,35 @@ def unpermitted_names(values: Mapping[str, Any]) -> list[dict[str, Any]]:
                 problems.append(
                     {"path": [variable, index, key, place], "problem": problem, "remedy": remedy, "level": "error"}
                 )
+    return problems
+
+
+def acme_problems(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what is wrong with the ACME authority of a host that has sites with its certificates.
+
+    Problems are {path, problem, remedy, level}. `values`: the host's variables, of which proxy_sites,
+    certificate_acme_directory and certificate_acme_email are looked at; the last two go into certbot's own file.
+    """
+    sites = values.get("proxy_sites")
+    own = [site.get("certificate") for site in (sites if isinstance(sites, list) else ()) if isinstance(site, Mapping)]
+    if not any(isinstance(one, Mapping) and one.get("source") == "acme" for one in own):
+        return []
+    problems = []
+    for variable, pattern, what, example in (
+        (
+            "certificate_acme_directory",
+            _URL,
+            "the directory of an ACME authority",
+            "https://acme.example.com/directory",
+        ),
+        ("certificate_acme_email", _EMAIL, "an address for mail", "admin@example.com"),
+    ):
+        value = values.get(variable, example)
+        if isinstance(value, str) and not pattern.fullmatch(value):
+            text = f"is {json.dumps(value)}, which is not {what}"
+            problems.append(
+                {"path": [variable], "problem": text, "remedy": f"write one such as {example}", "level": "error"}
+            )
     return problems
 
 
@@ -200,5 +235,5 @@ class FilterModule:
     """Offer the function above to the action plugin `estate_check`, and to tests."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        functions = (certificate_files, unpermitted_names, unreadable_file, certificate_problems)
+        functions = (acme_problems, certificate_files, unpermitted_names, unreadable_file, certificate_problems)
         return {function.__name__: function for function in functions}
