@@ -57,9 +57,13 @@ bench: .venv/ready ## What a run with nothing to do costs on the lab, which must
 bench-proxy: .venv/ready ## How fast requests go through the proxy, beside others, on a lab of its own (about 12 min)
 	@python3 tests/bench/proxy_path.py $(BENCH)
 
-lock: .venv/ready ## Renew requirements.txt from pyproject.toml, and the applications' locks
-	uv pip compile -q --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-header \
-	  --no-annotate pyproject.toml -o requirements.txt
+# tests/tools holds what cannot live beside the project's own packages; its tests run each by itself.
+lock: .venv/ready ## Renew requirements.txt from pyproject.toml, and the locks of the tests' own tools
+	for source in pyproject.toml tests/tools/*.in; do \
+	  lock=requirements.txt; [ "$$source" = pyproject.toml ] || lock="$${source%.in}.txt"; \
+	  uv pip compile -q --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-header \
+	    --no-annotate "$$source" -o "$$lock" || exit 1; \
+	done
 
 clean: ## Remove what make made here, except labs
 	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible
