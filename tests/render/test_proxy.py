@@ -174,7 +174,7 @@ def test_the_access_log_is_one_json_object_a_line(render: Render) -> None:
     assert text.startswith('{"time":"$time_iso8601"')
     assert '"bytes":$body_bytes_sent,"seconds":$request_time,' in text
     assert text.endswith('"user_agent":"$proxy_log_user_agent"}')
-    assert http.arguments("access_log") == [("/var/log/nginx/access.log", "gatehouse")]
+    assert http.arguments("access_log") == [("/var/log/nginx/access.log", "gatehouse", "buffer=64k", "flush=100ms")]
 
 
 @pytest.mark.parametrize("name", ["shop; return 200", "shop}", "shop\nreturn 200"])
