@@ -292,6 +292,8 @@ def site_certificates(sites: Any) -> list[dict[str, Any]]:
         if not isinstance(site, Mapping) or not site.get("name") or not site.get("server_names"):
             raise AnsibleFilterError(f"sites[{index}] must be a mapping with a name and server_names")
         certificate = site.get("certificate") or {}
+        if not isinstance(certificate, Mapping) or not isinstance(site["server_names"], (list, tuple)):
+            raise AnsibleFilterError(f"sites[{index}] must be a mapping with a list of server_names and a certificate")
         if certificate.get("source") == "host" or not site.get("https", True):
             continue
         requests.append(

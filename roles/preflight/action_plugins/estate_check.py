@@ -44,6 +44,8 @@ _WAITS = "(known when its play runs)"
 _BLAME = re.compile(
     r"(?:host (?P<host>\S+) has no address|(?P<owner>\S+): (?P<path>[a-z_.]+) (?P<problem>.+))", re.DOTALL
 )
+_OWNER = re.compile(r"[a-z_]+(?=\[[0-9]+\])")
+_BLAME_SITES = re.compile(r"sites(\[[0-9]+\])? must be ")
 _MAGIC = (
     "ansible_play_hosts",
     "ansible_play_hosts_all",
@@ -123,6 +125,7 @@ class _Host:
         self.places: dict[ValuePath, Any] = {(str(key),): _place_of_entry(key, value) for key, value in raw.items()}
         self.broken: set[ValuePath] = set()
         self.reported: set[ValuePath] = set()
+        self.said: set[tuple[str, str]] = set()
         self.values: dict[str, Any] = {}
 
     def place(self, path: ValuePath) -> Any:
@@ -185,6 +188,9 @@ class _Host:
 
     def _blames_another(self, message: str) -> bool:
         """Report what upstream_members says of a host's own variable there, where it is written."""
+        # What site_certificates says of proxy_sites is reported there, in the words of their spec.
+        if _BLAME_SITES.match(message) and "proxy_sites" in self.raw:
+            return True
         match = _BLAME.match(message)
         host = self.problems.hosts.get(match["host"] or match["owner"]) if match else None
         if not match or not host:
@@ -214,9 +220,19 @@ class _Host:
     def add(self, found: Mapping[str, Any]) -> None:
         """Report what is wrong with a part, unless that was reported before or lies in a part without a value."""
         path = tuple(found["path"])
-        if path not in self.reported and not any(path[:end] in self.broken for end in range(1, len(path) + 1)):
-            self.reported.add(path)
-            self._say(path, found)
+        if path in self.reported or any(path[:end] in self.broken for end in range(1, len(path) + 1)):
+            return
+        # What a template makes of a wrong value is wrong in the same words; those that show no value prove nothing.
+        words = (_OWNER.sub("", found["problem"]), found["remedy"])
+        if self.is_made(str(path[0])) and '"' in words[0] and words in self.said:
+            return
+        self.said.add(words)
+        self.reported.add(path)
+        self._say(path, found)
+
+    def is_made(self, variable: str) -> bool:
+        """Say whether a variable as a whole is what a template makes of others."""
+        return isinstance(self.raw.get(variable), str) and not _is_plain(self.raw[variable])
 
     def _say(self, path: ValuePath, found: Mapping[str, Any]) -> None:
         at = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
@@ -361,14 +377,24 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             runs.setdefault(need["role"], set()).update(need["hosts"])
         checked: dict[tuple[str, int], list[dict[str, Any]]] = {}
         for host in hosts:
-            for role, options in self.options.items():
-                if host.name in runs.get(role, {host.name}):
-                    for variable in (one for one in options if one in host.raw):
-                        self._check_value(host, variable, checked)
+            inputs = [
+                variable
+                for role, options in self.options.items()
+                if host.name in runs.get(role, {host.name})
+                for variable in options
+                if variable in host.raw
+            ]
+            # Those that are made of others come last, because what is wrong with those is reported where it stands.
+            for variable in sorted(inputs, key=host.is_made):
+                self._check_value(host, variable, checked)
 
     def _check_value(self, host: _Host, variable: str, checked: dict[tuple[str, int], Any]) -> None:
         """Check one input against its spec; a plain value that hosts share (a group's) is walked once."""
         value, raw = host.evaluate(variable), host.raw[variable]
+        if value is None and (default := self.known[variable].get("default")) is not None:
+            # Ansible takes an empty value for the value: the role's default would not come in its place.
+            remedy = "take the line away for the default" if default != "" else 'write ""'
+            host.add({"path": [variable], "problem": "is empty", "remedy": remedy})
         key = (variable if _is_plain(raw) else f"{variable} of {host.name}", id(raw))
         if key not in checked:
             secret = {"no_log": True} if _SECRET.search(variable) else {}

@@ -18,6 +18,7 @@ from ansible.plugins.loader import filter_loader
 
 Problem = dict[str, Any]
 _REGEX = ("regex", "regex_nocase")
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _ZERO = re.compile(r"0+(ms|[yMwdhms])?")
 _TIMES = ("connect_timeout", "send_timeout", "read_timeout")
 # What says how an upstream is asked, and what each is when it says nothing.
@@ -54,7 +55,8 @@ def _names(value: Any) -> list[str]:
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
-    """Return `write <the nearest>`, or all the choices when none is near."""
+    """Return `write <the nearest>`, or all the choices when none is near; what is no name itself is none."""
+    known = [one for one in known if _NAME.fullmatch(one)]
     if near := difflib.get_close_matches(name, known, 1):
         return f"write {near[0]}"
     return f"write one of {', '.join(sorted(known))}" if known else "add it, or take this away"
