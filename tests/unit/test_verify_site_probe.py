@@ -223,11 +223,12 @@ def test_a_drained_member_and_a_stranger(proxy: Any, authority: Authority) -> No
     ]
 
 
-@pytest.mark.parametrize("state", ["drain", "backup"])
-def test_drain_and_backup_are_not_expected(proxy: Any, authority: Authority, state: str) -> None:
-    server = proxy()
+def test_drain_and_backup_are_not_expected(proxy: Any, authority: Authority) -> None:
+    server, reserve = proxy(), upstream()
+    reserve[0]["members"][1]["backup"] = True
     server.members = itertools.cycle([WEB1])
-    assert problems(server, authority, upstreams=upstream(web2=state)) == []
+    assert problems(server, authority, upstreams=upstream(web2="drain")) == []
+    assert problems(server, authority, upstreams=reserve) == []
 
 
 @pytest.mark.parametrize("method", ["ip_hash", "hash $remote_addr consistent"])
@@ -401,4 +402,18 @@ def test_upstream_addr_is_read_as_nginx_writes_it(trace: str, expected: tuple[li
 
 
 def test_a_member_by_ipv6_is_written_as_nginx_writes_it() -> None:
-    assert site_probe.endpoint({"address": "2001:db8::1", "port": 80}) == "[2001:db8::1]:80"
+    assert site_probe.endpoints({"address": "2001:DB8::1", "port": 80}) == ["[2001:db8::1]:80"]
+
+
+def test_a_member_is_known_by_its_socket_and_by_every_address_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"web": ["10.0.0.2", "10.0.0.1", "fd00::1"]}
+
+    def resolve(name: str, *_: Any, **__: Any) -> list[Any]:
+        if name not in found:
+            raise OSError
+        return [(0, 0, 0, "", (address, 0)) for address in found[name]]
+
+    monkeypatch.setattr(site_probe.socket, "getaddrinfo", resolve)
+    assert site_probe.endpoints({"address": "unix:/run/web.sock"}) == ["unix:/run/web.sock"]
+    assert site_probe.endpoints({"address": "web", "port": 80}) == ["10.0.0.1:80", "10.0.0.2:80", "[fd00::1]:80"]
+    assert site_probe.endpoints({"address": "gone", "port": 80}) == []

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import socket
 import ssl
@@ -164,10 +165,19 @@ def check_old_tls(door: Door, name: str) -> None:
     client.close()
 
 
-def endpoint(member: dict[str, Any]) -> str:
-    """Write a member as nginx writes it in $upstream_addr."""
+def endpoints(member: dict[str, Any]) -> list[str]:
+    """Write a member as nginx writes it in $upstream_addr; a host name as each of its addresses, as the proxy does."""
     address = str(member["address"])
-    return f"[{address}]:{member['port']}" if ":" in address else f"{address}:{member['port']}"
+    if address.startswith("unix:"):
+        return [address]
+    try:
+        found = [str(ipaddress.ip_address(address))]
+    except ValueError:
+        try:
+            found = sorted({str(one[4][0]) for one in socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)})
+        except OSError:
+            found = []
+    return [f"[{one}]:{member['port']}" if ":" in one else f"{one}:{member['port']}" for one in found]
 
 
 def answered_by(trace: str) -> tuple[list[str], str]:
@@ -218,8 +228,8 @@ def take_turns(client: Client, path: str, wanted: set[str], attempts: int) -> Tu
 def check_members(door: Door, client: Client, upstream: dict[str, Any], path: str) -> None:
     """Each member that is up must answer, and no stranger; any one where a client stays on one member."""
     name = upstream["name"]
-    known = {endpoint(member): member for member in upstream["members"]}
-    up = {spot for spot, member in known.items() if member.get("state", "up") == "up"}
+    known = {spot: member for member in upstream["members"] for spot in endpoints(member)}
+    up = {spot for spot, one in known.items() if one.get("state", "up") == "up" and not one.get("backup")}
     sticky = re.match(r"(ip_)?hash\b", upstream.get("method") or "")
     wanted = set() if sticky else up
     # Smooth weighted balancing gives each its turn within one round of all weights.
