@@ -64,8 +64,11 @@ def test_every_text_that_could_reach_nginx_has_a_format_or_choices() -> None:
         for name, option in texts("", options("proxy"))
         if "choices" not in option and not re.search(r"Format: \w+\.", str(option["description"]))
     }
-    # Paths on the controller, which no template sees.
-    assert free == {"proxy_sites.certificate.chain", "proxy_sites.certificate.key"}
+    # Paths on the controller, and a secret that a filter hashes: no template sees them.
+    files = ("certificate.chain", "certificate.key", "client_certificates.ca", "client_certificates.crl")
+    assert free == {f"proxy_sites.{name}" for name in (*files, "error_page", "maintenance.page")} | {
+        "proxy_session_ticket_seed"
+    }
 
 
 @each_role
