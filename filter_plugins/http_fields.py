@@ -18,7 +18,8 @@ from ansible.errors import AnsibleFilterError
 # RFC 9110 allows more (`!#$%&'*+.^`|~`), which no header in use has and of which nginx gives some a meaning.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _FIELD = re.compile(r"[\x20-\x7e]*")
-_TARGET = re.compile(r"(https?://[A-Za-z0-9$\[]|/(?![/\\])|\$)[A-Za-z0-9._~!$&'()*+,=:@/?%#\[\]-]*")
+# What a visitor writes may not come first: `$request_uri` may begin with two slashes, and then leads to any host.
+_TARGET = re.compile(r"(https?://([A-Za-z0-9\[]|\$host\b)|/(?![/\\$]))[A-Za-z0-9._~!$&'()*+,=:@/?%#\[\]-]*")
 _RATE = re.compile(r"[1-9][0-9]{0,5}r/[sm]")
 _VARIABLE = re.compile(r"\$(\{[a-z0-9_]+\}|[a-z0-9_]*)", re.IGNORECASE)
 # What crypt(3) of Debian verifies with a cost worth the name, and nginx's own apr1.

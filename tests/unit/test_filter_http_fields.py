@@ -46,7 +46,10 @@ REFUSED: list[tuple[str, str, list[Any]]] = [
     ("request_header_value", TEXT, ["a\nX: y", "a\r\n", "größe", 5, None]),
     ("redirect_target", TARGET, ["", "new", "//evil.example", "/\\evil", "javascript:x", "ftp://a", "/a b"]),
     ("redirect_target", TARGET, ["/a\nb", "/a;b", "/{", '/"', "https://", "\\", 5, None]),
-    ("redirect_target", TWO, ["/$uri", "$scheme://x", "/$", "/$hostname", "/$HOST", "/$request_uri_x", "/$1"]),
+    # The first leads wherever a visitor writes: GET //evil.example/
+    ("redirect_target", TARGET, ["$request_uri", "/$request_uri", "/$host", "$scheme://x", "https://$request_uri"]),
+    ("redirect_target", TARGET, ["https://$hostname", "/$uri"]),
+    ("redirect_target", TWO, ["/a$uri", "/a$", "/a/$hostname", "/a$HOST", "/a$request_uri_x", "/a$1", "https://$host$uri"]),
     ("request_rate", RATE, ["", "0r/s", "10", "10r/h", "10 r/s", "1.5r/s", "1000000r/s", "10r/s;", "10r/s\n", 10]),
     ("crypt_hash", HASH, ["", "secret", "$1$salt$hashhashhash", "$6$a:b$cccccccc", SALTED + "\n", "$6$" + "a" * 300]),
 ]  # fmt: skip

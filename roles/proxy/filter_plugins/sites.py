@@ -6,6 +6,7 @@ Sites and locations arrive with their defaults applied (`spec_defaults`), so eve
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from ansible.errors import AnsibleFilterError
 # Headers of which an answer may have several: one more does not replace the upstream's.
 _REPEATED = ("link", "server-timing", "set-cookie", "vary")
 _VARIABLE_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_PLAIN_PATH = re.compile(r"/[A-Za-z0-9._~!&()*+,=:@/-]*")
 
 
 def location_match(location: Mapping[str, Any]) -> str:
@@ -29,6 +31,11 @@ def location_match(location: Mapping[str, Any]) -> str:
         return f'{"~" if match == "regex" else "~*"} "{quoted}"'
     if not path.startswith("/"):
         raise AnsibleFilterError(f'location "{path}": with match: {match} a path begins with /; write match: regex')
+    # What has to be in quotes is no path: without this check a path could end its location and open another.
+    if not _PLAIN_PATH.fullmatch(path):
+        raise AnsibleFilterError(
+            f"location {json.dumps(path)} is no path with match: {match}; write letters, digits and ._~!&()*+,=:@/-"
+        )
     return f"= {path}" if match == "exact" else path
 
 
