@@ -93,7 +93,7 @@ def missing_features(
             remedy = f", or install Debian {able[0]}" if able else ""
             sentences.append(
                 f"{variable} asks for {feature}, which begins with {needs}, and this host's Debian {release} has {has};"
-                f" write it otherwise for this host{remedy}"
+                f" take it away for this host{remedy}"
             )
     return sentences
 
