@@ -149,12 +149,6 @@ def test_only_a_location_that_names_a_cache_keeps_answers(render: Render) -> Non
     )
 
 
-def test_an_answer_to_credentials_is_neither_kept_nor_served_from_the_cache(render: Render) -> None:
-    location = render(**estate())
-    assert "$http_authorization" in location.one("proxy_cache_bypass").args
-    assert "$http_authorization" in location.one("proxy_no_cache").args
-
-
 def test_a_trace_is_answered_to_trusted_sources_only(render: Render) -> None:
     http = render(**estate(proxy_trace_sources=["10.10.0.10", "10.9.0.0/24"]))
     geo = http.one("geo", "$proxy_trace_source")

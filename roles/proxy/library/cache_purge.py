@@ -12,6 +12,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -97,6 +98,8 @@ def purge(folder: str, patterns: list[str], check: bool) -> tuple[int, int]:
     """Remove the entries whose key fits a pattern; return how many went and how many stay."""
     wanted = re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.DOTALL)
     purged = kept = 0
+    if not Path(folder).is_dir():
+        return 0, 0  # nginx has not made it yet
     for name, descriptor, key in entries(folder):
         if not patterns or not wanted.fullmatch(key):
             kept += 1
