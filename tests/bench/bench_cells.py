@@ -65,7 +65,7 @@ def all_cells(
         for kind, port in rival["ports"].items()
     ]
     cells += [
-        Cell(name, kind, url(kind, ports["https" if "https" in kind else "http"]), f"bench-{name}")
+        Cell(f"ours {name}", kind, url(kind, ports["https" if "https" in kind else "http"]), f"bench-ours@{name}")
         for name, ports in variants.items()
         for kind in VARIANT_KINDS
     ]

@@ -24,18 +24,23 @@ class Variant:
     http: str = ""
 
 
+# The first is the measure of the others: it lacks only what systemd does to the live nginx.
 VARIANTS = (
-    Variant("ours-as-it-is", "nothing: the measure of the others"),
-    Variant("ours-no-log", "the access log", without=("access_log",), http="access_log off;"),
+    Variant("unconfined", "the unit's sandbox"),
+    Variant("no-log", "the access log", without=("access_log",), http="access_log off;"),
     Variant(
-        "ours-unbuffered-log", "the access log's buffer", without=("access_log",),
-        http="access_log /var/log/nginx/{name}.log gatehouse;",
+        "no-log-check", "its test for bytes that are no UTF-8",
+        replace={"$proxy_log_uri": "$request_uri", "$proxy_log_user_agent": "$http_user_agent",
+                 "$proxy_log_referer": "$http_referer", "$proxy_log_user": "$remote_user", "$proxy_log_host": "$host",
+                 "$proxy_log_method": "$request_method"},
     ),
-    Variant("ours-no-headers", "all response headers of ours", without=("add_header", "more_set_headers")),
-    Variant("ours-no-request-id", "the request id", replace={"$request_id": "-"}),
-    Variant("ours-no-forwarding", "the request headers for the application but Host",
+    Variant("no-request-id", "the request id", replace={"$request_id": "-"}),
+    Variant("no-headers", "all response headers of ours", without=("add_header", "more_set_headers")),
+    Variant("no-cache-headers", "those that tell what the cache did",
+            without=("add_header Age", "add_header Cache-Status", "add_header Gatehouse-Cache")),
+    Variant("no-forwarding", "the request headers for the application, but Host",
             without=("proxy_set_header X", "proxy_set_header Proxy")),
-    Variant("ours-no-zone", "the memory that workers share about members", without=("zone",)),
+    Variant("no-zone", "what workers share about members", without=("zone",)),
 )  # fmt: skip
 FIRST_PORT = 8200
 
@@ -51,11 +56,13 @@ def ports(variants: Sequence[Variant] = VARIANTS, first: int = FIRST_PORT) -> di
 def vary(tree: Path, variant: Variant, listen: Mapping[str, int]) -> dict[str, str]:
     """Return the files of a configuration that runs beside the live one, on other ports and in other places.
 
-    `tree` is a copy of /etc/nginx/active, and the result path to text. What is not configuration (pages, scripts) stays
-    where it is: those are named by absolute paths.
+    `tree` is a copy of /etc/nginx/active, and the result path to text.
     """
     files = {}
-    for path in sorted(tree.rglob("*.conf")):
+    for path in sorted(path for path in tree.rglob("*") if path.is_file()):
+        if path.suffix != ".conf":
+            files[str(path.relative_to(tree))] = path.read_text()
+            continue
         # check_*: a file that is included knows neither its context nor every module's directive.
         parsed = crossplane.parse(str(path), single=True, check_ctx=False, check_args=False)
         if parsed["errors"]:

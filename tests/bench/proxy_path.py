@@ -7,11 +7,14 @@ this machine: compare ratios, which are taken within a round, and measure while 
 from __future__ import annotations
 
 import argparse
+import base64
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench_cells import TUNED, Cell, Sample, all_cells, figure, figures, order, parse_cpu, parse_wrk
+from bench_cells import OURS, TUNED, Cell, Sample, all_cells, figure, figures, order, parse_cpu, parse_wrk
 from bench_report import TITLES, between, cost_table, cpu_table, plot, speed_table
 from bench_variants import VARIANTS, ports, vary
 
@@ -90,19 +93,19 @@ def lab(keep: bool, standing: bool) -> Iterator[None]:
 def bring_variants() -> None:
     """Fetch the live configuration of our proxy, and run its variants beside it."""
     with tempfile.TemporaryDirectory() as folder:
-        live, made = Path(folder) / "live", Path(folder) / "made"
-        live.mkdir()
-        paths = on("proxy1", "cd /etc/nginx/active && find -L . -type f").split()
-        for path in (path for path in paths if path.endswith(".conf")):
-            (live / path).parent.mkdir(parents=True, exist_ok=True)
-            (live / path).write_text(on("proxy1", f"cat /etc/nginx/active/{path}"))
-        for variant in VARIANTS:
-            for path, text in vary(live, variant, ports()[variant.name]).items():
-                # As the live tree: nginx.conf, and beside it `active` with what it includes.
-                target = made / variant.name / ("" if path == "nginx.conf" else "active") / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_text(text)
-        extra = {"bench_variants_dir": str(made), "bench_variants": [variant.name for variant in VARIANTS]}
+        live, made = Path(folder) / "live", Path(folder) / "made.tar.gz"
+        archive = base64.b64decode(on("proxy1", "tar --create --dereference --directory /etc/nginx/active . | base64"))
+        with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
+            packed.extractall(live, filter="data")
+        with tarfile.open(made, "w:gz") as packed:
+            for variant in VARIANTS:
+                for path, text in vary(live, variant, ports()[variant.name]).items():
+                    # As the live tree: nginx.conf, and beside it `active` with what it includes.
+                    place = path if path == "nginx.conf" else f"active/{path}"
+                    entry = tarfile.TarInfo(f"{variant.name}/{place}")
+                    entry.size, entry.mode = len(text.encode()), 0o644
+                    packed.addfile(entry, io.BytesIO(text.encode()))
+        extra = {"bench_archive": str(made), "bench_variants": [variant.name for variant in VARIANTS]}
         play(BENCH / "variants.yml", "--extra-vars", json.dumps(extra))
 
 
@@ -157,8 +160,11 @@ def report(samples: Mapping[str, Sequence[Sample]], write: bool) -> None:
     rounds = len(next(iter(samples.values())))
     state = f"Medians of {rounds} rounds on {os.cpu_count()} cores, {CONNECTIONS} connections, answers of 1 KB."
     compared = figures(samples, list(TITLES), TUNED)
-    own = figures(samples, [variant.name for variant in VARIANTS], VARIANTS[0].name)
-    tables = {"speed": speed_table(compared), "cpu": cpu_table(compared), "costs": cost_table(own, VARIANTS)}
+    first, *others = VARIANTS
+    costs = {first.what: figures(samples, [f"ours {first.name}"], OURS)[f"ours {first.name}"]}
+    own = figures(samples, [f"ours {variant.name}" for variant in others], f"ours {first.name}")
+    costs |= {variant.what: own[f"ours {variant.name}"] for variant in others}
+    tables = {"speed": speed_table(compared), "cpu": cpu_table(compared), "costs": cost_table(costs)}
     print("", *tables.values(), sep="\n\n")
     if write:
         text = between(PAGE.read_text(), "state", state)
