@@ -44,12 +44,16 @@ def _state(member: Mapping[str, Any], where: str) -> str:
     return str(value)
 
 
-def _duration(value: Any, where: str) -> str:
-    """Return a time of one whole number and one unit, as `fail_timeout` is written."""
-    text = f"{value}s" if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not re.fullmatch(r"[0-9]{1,9}(ms|[smhd])", text):
-        raise AnsibleFilterError(f"{where} must be a time such as 10s, got {json.dumps(value, default=str)}")
-    return str(text)
+def _seconds(value: Any, where: str) -> str:
+    """Return a time of whole seconds, as `fail_timeout` takes it: nginx counts no milliseconds there."""
+    try:
+        text = str(filter_loader.get("nginx_duration").j2_function(value))
+    except AnsibleFilterError:
+        text = "ms"
+    if text.endswith("ms"):
+        shown = json.dumps(value, default=str)
+        raise AnsibleFilterError(f"{where} must be a time of whole seconds such as 10s, got {shown}")
+    return text
 
 
 def _known_keys(value: Any, where: str, keys: tuple[str, ...]) -> Mapping[str, Any]:
@@ -124,7 +128,7 @@ def _server_words(member: Mapping[str, Any], where: str) -> list[str]:
         if (number := member.get(key, usual)) is not usual and _whole(number, where + key, low, 65535) != usual:
             words.append(f"{key}={number}")
     if (time := member.get("fail_timeout", "10s")) != "10s":
-        words.append(f"fail_timeout={_duration(time, where + 'fail_timeout')}")
+        words.append(f"fail_timeout={_seconds(time, where + 'fail_timeout')}")
     backup = member.get("backup", False)
     if not isinstance(backup, bool):
         raise AnsibleFilterError(f"{where}backup must be true or false, got {json.dumps(backup, default=str)}")

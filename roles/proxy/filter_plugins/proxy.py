@@ -44,7 +44,8 @@ def upstream_settings(location: Mapping[str, Any], upstreams: Sequence[Mapping[s
     conditions = list(upstream["next_upstream"])
     if upstream["retry_non_idempotent"] and "off" not in conditions:
         conditions.append("non_idempotent")
-    settings = {name: location.get(name) or upstream[name] for name in _TIMES}
+    # `1h 30m` is one time to people and two arguments to nginx.
+    settings = {name: str(location.get(name) or upstream[name]).replace(" ", "") for name in _TIMES}
     if (location["streaming"] or location.get("websocket")) and not location["read_timeout"]:
         settings["read_timeout"] = _STREAMING_READ_TIMEOUT
     settings["next_upstream"] = " ".join(conditions)
