@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import importlib.util
 import time
 
-from estate import Estate
+import pytest
+
+from estate import ROOT, Estate
 
 from .conftest import Members, Visit, spread, statuses
 
@@ -118,3 +122,31 @@ def test_nginx_starts_while_no_name_can_be_resolved(visit: Visit, estate: Estate
         for path in files:
             host.check_output(f"cat /srv/{path.rpartition('/')[2]} > {path}")
     assert statuses(visit("/local?[1-12]")) == {200: 12}
+
+
+MANY = """
+import sys
+size, form = sys.argv[1:]
+print("events {}\nhttp {\nupstream many {\nzone many %s;" % size)
+print("\n".join("server " + form.format(n >> 8, n & 255) + ";" for n in range(10000)))
+print("}\nserver { listen 127.0.0.1:8099; location / { proxy_pass http://many; } }\n}")
+"""
+
+
+@pytest.mark.parametrize("form", ["10.1.{}.{}:5000", "[fd00:1111:2222:3333:4444:5555:{:x}:{:x}]:50000"])
+def test_ten_thousand_members_fit_into_the_shared_memory(estate: Estate, form: str) -> None:
+    host = estate.host("proxy1")
+    path = ROOT / "filter_plugins" / "upstreams.py"
+    spec = importlib.util.spec_from_file_location("upstreams", path)
+    assert spec is not None
+    assert spec.loader is not None
+    upstreams = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(upstreams)
+    size = upstreams.upstream_zone_size(10_000)
+    host.check_output("echo %s | base64 -d > /srv/many.py", base64.b64encode(MANY.encode()).decode())
+    host.check_output("python3 /srv/many.py %s %s > /srv/many.conf", size, form)
+    assert host.run("nginx -t -c /srv/many.conf").rc == 0
+    host.check_output("python3 /srv/many.py 7000k %s > /srv/many.conf", form)
+    refused = host.run("nginx -t -c /srv/many.conf")
+    assert refused.rc != 0
+    assert 'in upstream zone "many"' in refused.stderr
