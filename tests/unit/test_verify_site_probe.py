@@ -273,6 +273,36 @@ def test_no_redirect_to_https(proxy: Any, authority: Authority, answer: Answer, 
     ]
 
 
+@pytest.mark.parametrize(
+    ("more", "answer", "message"),
+    [
+        ({"http": "serve"}, (200, {}), ""),
+        ({"https": False}, (302, {"Location": "https://elsewhere.lab.test/"}), ""),
+        ({"http": "serve"}, (502, {}), "answered 502; look at nginx's error log on proxy1"),
+        (
+            {"http": "refuse"},
+            (308, {"Location": "https://shop.lab.test/"}),
+            "answered 308, and the site says http: refuse; look at what listens on port {port} of proxy1",
+        ),
+    ],
+)
+def test_plain_http_does_what_the_site_says(
+    proxy: Any, authority: Authority, more: dict[str, Any], answer: Answer, message: str
+) -> None:
+    server = proxy()
+    server.redirect = lambda host: answer
+    site = {"name": "shop", "server_names": [NAME], "locations": [{"path": "/", "upstream": "shop"}], **more}
+    told = f"shop on proxy1: http://shop.lab.test/ {message.format(port=server.http_port)}"
+    assert problems(server, authority, sites=[site]) == ([told] if message else [])
+
+
+def test_a_site_that_refuses_plain_http_lets_the_client_go(proxy: Any, authority: Authority) -> None:
+    site = {"name": "shop", "server_names": [NAME], "locations": [{"path": "/", "upstream": "shop"}], "http": "refuse"}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # bound and not listening: refused
+        assert problems(proxy(), authority, sites=[site], http_port=free.getsockname()[1]) == []
+
+
 def test_nobody_listens_is_told_once(proxy: Any, authority: Authority) -> None:
     locations = [{"path": "/", "upstream": "shop"}]
     site = {"name": "shop", "server_names": [NAME, "www.lab.test"], "locations": locations}

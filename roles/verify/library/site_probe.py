@@ -33,15 +33,15 @@ short_description: Ask proxies for their sites as the public does
 description:
   - For each proxy and site, asks the proxy's address by HTTPS with each server name and checks the
     certificate (chain, name, days left), the status of each location, that TLS below 1.2 is refused, that
-    http redirects, and that every member which is up answers. Requests with C(Gatehouse-Trace) are answered
-    with C(Gatehouse-Member), the address and port of the member.
+    http does what the site says, and that every member which is up answers. Requests with
+    C(Gatehouse-Trace) are answered with C(Gatehouse-Member), the address and port of the member.
   - Needs Python's standard library only. Changes nothing. Bounded by O(budget) and O(attempts).
   - In check mode problems do not fail, and it is skipped where no proxy answers.
 options:
   proxies:
     {description: "The proxies, each with name and address.", type: list, elements: dict, required: true}
   sites:
-    {description: "The sites, each with name, server_names and locations (path, upstream).",
+    {description: "The sites, each with name, server_names, https, http and locations (path, upstream).",
      type: list, elements: dict, required: true}
   upstreams:
     {description: "The upstreams, each with name, method and members (name, address, port, weight, state).",
@@ -53,7 +53,7 @@ options:
   timeout: {description: Seconds for one answer., type: int, default: 5}
   budget: {description: Seconds for everything., type: int, default: 120}
   https_port: {description: Where the proxies speak HTTPS., type: int, default: 443}
-  http_port: {description: Where they redirect., type: int, default: 80}
+  http_port: {description: Where they speak plain http., type: int, default: 80}
 author: Gatehouse
 """
 
@@ -126,20 +126,37 @@ def check_locations(door: Door, client: Client) -> None:
             door.complain(f"{where} answered {status}; look at {look}")
 
 
-def check_redirect(door: Door, name: str) -> None:
-    """Plain http must send the client to the same name by https."""
-    wanted = f"https://{name}/"
-    client = Client(door, name, None)
+def check_plain(door: Door, name: str) -> None:
+    """Plain http must do what the site says: send the client to the same name by https, serve it, or let it go."""
+    client, does = (
+        Client(door, name, None),
+        door.site.get("http", "redirect") if door.site.get("https", True) else "serve",
+    )
     try:
         answer = client.ask("/")
     except NO_ANSWER as error:
-        door.complain(
-            f"http://{name}/ does not answer at {door.address}:{door.ports[1]} ({short(error)}); look at "
-            f"`systemctl status nginx` on {door.proxy} and at its firewall"
-        )
+        if does != "refuse":
+            door.complain(
+                f"http://{name}/ does not answer at {door.address}:{door.ports[1]} ({short(error)}); look at "
+                f"`systemctl status nginx` on {door.proxy} and at its firewall"
+            )
         return
     finally:
         client.close()
+    if does == "refuse":
+        door.complain(
+            f"http://{name}/ answered {answer.status}, and the site says http: refuse; look at what listens on port "
+            f"{door.ports[1]} of {door.proxy}"
+        )
+    elif does == "redirect":
+        check_redirect(door, name, answer)
+    elif answer.status >= BROKEN:
+        door.complain(f"http://{name}/ answered {answer.status}; look at nginx's error log on {door.proxy}")
+
+
+def check_redirect(door: Door, name: str, answer: Any) -> None:
+    """Plain http must send the client to the same name by https."""
+    wanted = f"https://{name}/"
     target = answer.getheader("Location") or ""
     if answer.status not in (301, 308) or not target.startswith(wanted):
         seen = f"{answer.status} to {target}" if target else str(answer.status)
@@ -286,14 +303,14 @@ def probe(door: Door, upstreams: dict[str, dict[str, Any]]) -> Door:
         door.complain("none of its server_names can be asked for; give it one full name")
     try:
         for position, name in enumerate(names):
-            client = enter(door, name)
+            client = enter(door, name) if site.get("https", True) else None
             if client:
                 check_locations(door, client)
                 if position == 0:
                     check_old_tls(door, name)
                     check_upstreams(door, client, upstreams)
                 client.close()
-            check_redirect(door, name)
+            check_plain(door, name)
     except NobodyThereError:
         pass
     except OutOfTimeError:
