@@ -12,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -157,7 +158,10 @@ def location_path(value: Any) -> str:
     if not text or _CONTROL.search(text):
         raise AnsibleFilterError(f"{_shown(value)} is no path and no regular expression; write one such as /api/")
     try:
-        re.compile(text)
+        with warnings.catch_warnings():
+            # Python may read `[[` otherwise one day; nginx's expressions are its own, and nginx has the last word.
+            warnings.simplefilter("ignore", FutureWarning)
+            re.compile(text)
     except re.error as error:
         raise AnsibleFilterError(
             f"{_shown(value)} is no path and no regular expression ({error}); write one such as /api/"
@@ -170,7 +174,8 @@ def host_path(value: Any) -> str:
     text = str(value) if isinstance(value, str) else ""
     if not _HOST_PATH.fullmatch(text) or {".", ".."} & set(text.split("/")) or "//" in text:
         raise AnsibleFilterError(
-            f"{_shown(value)} is no absolute path on the host; write one such as /srv/www, in letters, digits and ._~+,=:@-"
+            f"{_shown(value)} is no absolute path on the host;"
+            " write one such as /srv/www, in letters, digits and ._~+,=:@-"
         )
     return text
 

@@ -21,6 +21,11 @@ from ansible.plugins.loader import action_loader, filter_loader, init_plugin_loa
 from ansible.template import Templar, trust_as_template
 from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
+from hypothesis import settings
+
+# A busy machine is no defect of what is tested.
+settings.register_profile("gatehouse", deadline=None)
+settings.load_profile("gatehouse")
 
 ROOT = Path(__file__).resolve().parents[2]
 PROXY_SPEC = ROOT / "roles" / "proxy" / "meta" / "argument_specs.yml"

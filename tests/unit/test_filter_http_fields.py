@@ -138,6 +138,27 @@ def test_whatever_comes_is_one_argument_or_a_clear_error(
     ]
 
 
+@pytest.mark.parametrize("match", ["prefix", "exact", "regex", "regex_nocase"])
+@given(value=ANYTHING)
+def test_whatever_path_comes_is_one_location_or_a_clear_error(
+    tmp_path_factory: Any, filters: Filters, match: str, value: str
+) -> None:
+    try:
+        filters("location_path")(value)
+        written = filters("location_match")({"path": value, "match": match})
+    except AnsibleFilterError as error:
+        assert re.search("; write ", error.message)  # noqa: PT017 - either outcome is right, and each is checked
+        return
+    path = Path(tmp_path_factory.getbasetemp()) / "location.conf"
+    path.write_text(f"location {written} {{\n    inside;\n}}\nlast;\n")
+    parsed = crossplane.parse(str(path), check_ctx=False, check_args=False)
+    assert parsed["status"] == "ok", parsed["errors"]
+    location, last = parsed["config"][0]["parsed"]
+    assert (location["directive"], location["args"][-1]) == ("location", value.replace("\\", "\\\\"))
+    assert [one["directive"] for one in location["block"]] == ["inside"]
+    assert last["directive"] == "last"
+
+
 @pytest.mark.parametrize(
     "name", [*QUOTED, "crypt_hash", "location_path", "network_port", "network_address", "network_range"]
 )

@@ -221,7 +221,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"proxy_caches.0.path": "/c", "proxy_caches.1": {"name": "b", "path": "/c/b"}},
      "proxy_caches[1].path /c/b of cache b and /c of cache pages are one in the other;"
      " give each cache a folder of its own"),
-    ({"proxy_caches.0.max_size": ""},
+    ({"proxy_caches.0.max_size": "0"},
      "proxy_caches[0].max_size of cache pages sets no limit, and min_free sets none: the disk may fill up;"
      " write a size such as 10g"),
     ({"proxy_listen": []}, 'proxy_listen is empty: nobody could reach the proxy; write ["*", "[::]"]'),

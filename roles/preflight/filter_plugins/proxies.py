@@ -84,7 +84,7 @@ def _folders(caches: Any) -> list[Problem]:
             text = f"{folder} of cache {name} is the folder of cache {owners[other]} too" if folder == other else text
             problems.append(_problem([*here, "path"], text, "give each cache a folder of its own"))
         owners.setdefault(folder, name)
-        if cache.get("max_size") == "" and cache.get("min_free") == "":
+        if cache.get("max_size") == "0" and cache.get("min_free") in ("", "0"):
             text = f"of cache {name} sets no limit, and min_free sets none: the disk may fill up"
             problems.append(_problem([*here, "max_size"], text, "write a size such as 10g", "warning"))
     return problems

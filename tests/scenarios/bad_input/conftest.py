@@ -65,7 +65,8 @@ def look(estate: Estate) -> Callable[[], str]:
     """Return what a run could have changed on the proxy: files, links, processes, rules, and who is served what."""
     script = """
         curl -s --max-time 5 --unix-socket /run/nginx-identity.sock http://identity/; echo
-        find /etc/nginx /etc/ssl /etc/systemd/system -mindepth 1 -printf '%p %l %m %u %s %T@\\n' | sort | sha256sum
+        find /etc/nginx /etc/ssl /etc/systemd/system -type d -printf '%p %m %u\\n' -o -printf '%p %l %m %u %s %T@\\n' |
+            sort | sha256sum
         systemctl show nginx -p MainPID -p ActiveEnterTimestampMonotonic; pgrep -x nginx; nft list ruleset | sha256sum
     """
     return lambda: str(estate.host("proxy1").check_output(script))
