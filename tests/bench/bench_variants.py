@@ -91,7 +91,8 @@ def _vary_block(block: Sequence[Directive], variant: Variant, listen: Mapping[st
 
 def _vary_arguments(directive: Directive, variant: Variant, listen: Mapping[str, int]) -> list[str]:
     name, arguments = directive["directive"], list(directive["args"])
-    for old, new in variant.replace.items():
+    # What makes a variable stays: it would make another one of a name that nginx has.
+    for old, new in variant.replace.items() if name != "map" else ():
         arguments = [argument.replace(old, new) for argument in arguments]
     arguments = [re.sub(r"unix:(/[\w./-]+)", rf"unix:\1.{variant.name}", argument) for argument in arguments]
     if name in ("pid", "error_log", "access_log", "proxy_cache_path") and arguments[0].startswith("/"):
