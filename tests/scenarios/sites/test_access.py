@@ -85,6 +85,22 @@ def test_no_hash_of_a_password_stands_in_a_diff_or_a_log(estate: Estate, visit: 
         assert text not in run.stdout + run.stderr
 
 
+def test_a_folder_that_nginx_cannot_read_is_named_before_anything_is_changed(estate: Estate) -> None:
+    host = estate.host("proxy1")
+    before = host.check_output("readlink /etc/nginx/active")
+    host.check_output("chmod 0700 /srv/spa")
+    try:
+        run = play(estate)
+    finally:
+        host.check_output("chmod 0755 /srv/spa")
+    assert run.returncode != 0
+    told = " ".join(run.stdout.split())
+    assert (
+        "proxy1: nginx serves files from /srv/spa, and its workers (www-data) cannot read that; make the folder" in told
+    )
+    assert host.check_output("readlink /etc/nginx/active") == before
+
+
 def test_more_requests_than_the_limit_and_its_burst_are_answered_429(statuses: Statuses) -> None:
     found = statuses([f"{APP}/limited/{number}" for number in range(8)], as_="192.0.2.30")
     assert found[200] in (3, 4)  # one, two of the burst, and perhaps one more after two seconds

@@ -1,0 +1,265 @@
+"""Sites and locations: what each of their fields becomes, asserted on the parsed tree."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleError
+
+from .conftest import Block, render_files
+
+Render = Callable[..., Block]
+UPSTREAM = {"name": "app", "transport": "http", "members": [{"name": "app1", "address": "10.10.0.101", "port": 5000}]}
+USERS = [{"name": "bob", "password_hash": "$5$salt$bbbbbbbb"}, {"name": "ann", "password_hash": "$5$salt$aaaaaaaa"}]
+
+
+def estate(*locations: dict[str, Any], site: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """Return the variables of one site with these locations (`/` goes to the application)."""
+    places = [{"path": "/", "upstream": "app"}, *locations]
+    shop = {"name": "shop", "server_names": ["example.com"], "locations": places, **(site or {})}
+    return {"proxy_sites": [shop], "proxy_upstreams": [UPSTREAM], **more}
+
+
+def place(http: Block, *words: str) -> Block:
+    return http.https_server("example.com").one("location", *words)
+
+
+def test_a_location_that_says_nothing_of_its_own_has_one_line(render: Render) -> None:
+    location = place(render(**estate()), "/")
+    assert [(directive.name, *directive.args) for directive in location.block] == [("proxy_pass", "http://app")]
+
+
+@pytest.mark.parametrize(
+    ("https", "http", "ports"),
+    [
+        (True, "redirect", {":443": True, ":80": False}),
+        (True, "serve", {":443": True, ":80": True}),
+        (True, "refuse", {":443": True}),
+        (False, "serve", {":80": True}),
+    ],
+)
+def test_ports_of_a_site(render: Render, https: bool, http: str, ports: dict[str, bool]) -> None:
+    servers = [
+        server
+        for server in render(**estate(site={"https": https, "http": http})).all("server")
+        if "example.com" in server.one("server_name").args
+    ]
+    found = {
+        listen[0][listen[0].rindex(":") :]: bool(server.all("location", "/"))
+        for server in servers
+        for listen in server.arguments("listen")
+    }
+    assert found == ports
+
+
+def test_a_site_without_https_names_no_certificate(render: Render) -> None:
+    http = render(**estate(site={"https": False, "http": "serve"}))
+    assert not [block for block in http.walk() if block.name == "ssl_certificate"]
+
+
+def test_the_proxy_protocol_is_spoken_on_every_port(render: Render) -> None:
+    http = render(**estate(proxy_real_ip_header="proxy_protocol", proxy_real_ip_sources=["10.0.0.1"]))
+    listens = [listen for server in http.all("server") for listen in server.arguments("listen")]
+    assert listens
+    assert all("proxy_protocol" in listen for listen in listens)
+    assert http.arguments("real_ip_header") == [("proxy_protocol",)]
+    assert http.arguments("set_real_ip_from") == [("10.0.0.1",)]
+    assert ("X-Request-Id", "$request_id") in http.arguments("proxy_set_header")
+
+
+def test_behind_a_balancer_its_number_of_a_request_goes_on(render: Render) -> None:
+    http = render(**estate(proxy_real_ip_sources=["10.0.0.1"]))
+    assert ("X-Request-Id", "$proxy_request_id") in http.arguments("proxy_set_header")
+    assert http.one("geo", "$realip_remote_addr").block == (Block("default", ("0",), ()), Block("10.0.0.1", ("1",), ()))
+    assert not render(**estate()).all("geo", "$realip_remote_addr")
+
+
+def test_headers_of_a_location_come_with_all_the_others(render: Render) -> None:
+    http = render(
+        **estate(
+            {
+                "path": "/a/",
+                "upstream": "app",
+                "request_headers": [{"name": "X-Extra", "value": '"a"; {b} $host'}],
+                "response_headers": [{"name": "x-frame-options", "value": "DENY"}],
+                "hide_headers": ["X-Secret"],
+            },
+            site={"content_security_policy": "default-src 'self'; img-src *"},
+        )
+    )
+    location = place(http, "/a/")
+    sent: dict[str, str] = dict(location.arguments("proxy_set_header"))  # type: ignore[arg-type]
+    usual: dict[str, str] = dict(http.arguments("proxy_set_header"))  # type: ignore[arg-type]
+    assert sent == {**usual, "X-Extra": '"a"; {b} $host'}
+    site = {words[0].lower(): words[1:] for words in http.https_server("example.com").arguments("add_header")}
+    here = {words[0].lower(): words[1:] for words in location.arguments("add_header")}
+    assert here == {**site, "x-frame-options": ("DENY", "always")}
+    assert site["content-security-policy"] == ("$proxy_csp_shop", "always")
+    policy = http.one("map", "$upstream_http_content_security_policy").block
+    assert policy == (Block("default", ("",), ()), Block("", ("default-src 'self'; img-src *",), ()))
+    hidden = {words[0].lower() for words in location.arguments("proxy_hide_header")}
+    assert hidden == {words[0].lower() for words in http.arguments("proxy_hide_header")} | {
+        "x-secret",
+        "x-frame-options",
+    }
+
+
+def test_the_way_to_the_upstream(render: Render) -> None:
+    http = render(
+        **estate(
+            {"path": "/moved/", "upstream": "app", "upstream_path": "/"},
+            {"path": "/slow/", "upstream": "app", "read_timeout": "5m", "max_body_size": "1g"},
+            {"path": "/raw/", "upstream": "app", "request_buffering": False, "response_buffering": False},
+            {"path": "/live/", "upstream": "app", "streaming": True},
+            {"path": "/chat/", "upstream": "app", "websocket": True},
+            {"path": "/rpc/", "upstream": "app", "protocol": "grpc"},
+        )
+    )
+    assert place(http, "/moved/").arguments("proxy_pass") == [("http://app/",)]
+    assert place(http, "/slow/").arguments("proxy_read_timeout") == [("5m",)]
+    assert place(http, "/slow/").arguments("client_max_body_size") == [("1024m",)]
+    for path in ("/raw/", "/live/"):
+        assert place(http, path).arguments("proxy_buffering") == [("off",)]
+        assert place(http, path).arguments("proxy_request_buffering") == [("off",)]
+    assert place(http, "/live/").arguments("client_body_timeout") == [("1h",)]
+    for path in ("/live/", "/chat/"):
+        assert place(http, path).arguments("proxy_read_timeout") == [("1h",)]
+    grpc = place(http, "/rpc/")
+    assert grpc.arguments("grpc_pass") == [("grpc://app",)]
+    assert ("X-Request-Id", "$request_id") in grpc.arguments("grpc_set_header")
+    assert ("X-Powered-By",) in grpc.arguments("grpc_hide_header")
+    assert not grpc.all("proxy_pass")
+
+
+def test_who_may_come(render: Render) -> None:
+    http = render(
+        **estate(
+            {"path": "/a/", "upstream": "app", "deny": ["10.0.0.9"], "basic_auth": {"open": True}},
+            {"path": "/b/", "upstream": "app", "basic_auth": {"realm": 'The "b"', "users": USERS}},
+            site={"allow": ["10.0.0.0/8"], "basic_auth": {"users": USERS[:1]}},
+        )
+    )
+    server = http.https_server("example.com")
+    assert server.arguments("allow") == [("10.0.0.0/8",)]
+    assert server.arguments("deny") == [("all",)]
+    assert server.arguments("auth_basic_user_file") == [("active/secrets/shop/site.users",)]
+    first = place(http, "/a/")
+    rules = [(block.name, *block.args) for block in first.block if block.name in ("allow", "deny")]
+    assert rules == [("deny", "10.0.0.9"), ("allow", "10.0.0.0/8"), ("deny", "all")]
+    assert first.arguments("auth_basic") == [("off",)]
+    second = place(http, "/b/")
+    assert second.arguments("auth_basic") == [('The "b"',)]
+    assert re.fullmatch(r"active/secrets/shop/[0-9a-f]{12}\.users", second.one("auth_basic_user_file").args[0])
+    assert ("Authorization", "") in second.arguments("proxy_set_header")
+
+
+def test_the_users_stand_in_secret_files_and_nowhere_else() -> None:
+    files = render_files(**estate(site={"basic_auth": {"users": USERS}}))
+    assert files["secrets/shop/site.users"] == "ann:$5$salt$aaaaaaaa\nbob:$5$salt$bbbbbbbb\n"
+    assert not [path for path, text in files.items() if "$5$" in text and not path.startswith("secrets/")]
+
+
+def test_a_hash_that_is_none_is_refused_and_not_shown() -> None:
+    users = [{"name": "ann", "password_hash": "open sesame"}]
+    with pytest.raises(AnsibleError, match="password_hash") as caught:
+        render_files(**estate(site={"basic_auth": {"users": users}}))
+    assert "open sesame" not in str(caught.value)
+
+
+def test_limits_name_their_zones(render: Render) -> None:
+    http = render(
+        **estate(
+            {
+                "path": "/a/",
+                "upstream": "app",
+                "rate_limits": [{"name": "login", "burst": 5}],
+                "connection_limits": [{"name": "few", "connections": 2}],
+            },
+            proxy_rate_limits=[{"name": "login", "rate": "5r/s"}],
+            proxy_connection_limits=[{"name": "few", "key": "site"}],
+        )
+    )
+    assert place(http, "/a/").arguments("limit_req") == [("zone=rate_login", "burst=5", "nodelay")]
+    assert place(http, "/a/").arguments("limit_conn") == [("connections_few", "2")]
+    assert http.arguments("limit_req_zone") == [("$binary_remote_addr", "zone=rate_login:1m", "rate=5r/s")]
+    assert http.arguments("limit_conn_zone") == [("$server_name", "zone=connections_few:1m")]
+    assert (http.arguments("limit_req_status"), http.arguments("limit_conn_status")) == ([("429",)], [("429",)])
+
+
+def test_files_and_redirects(render: Render) -> None:
+    http = render(
+        **estate(
+            {"path": "/docs/", "static": {"dir": "/srv/docs", "max_age": "1h"}},
+            {"path": "/spa/", "static": {"dir": "/srv/spa", "fallback": "/index.html"}},
+            {"path": "/old/", "redirect": {"to": "/new$request_uri", "status": 302}},
+        )
+    )
+    docs, spa = place(http, "/docs/"), place(http, "/spa/")
+    assert (docs.arguments("alias"), docs.arguments("expires")) == ([("/srv/docs/",)], [("1h",)])
+    assert not docs.all("try_files")
+    assert spa.arguments("try_files") == [("$uri", "$uri/index.html", "/index.html", "=404")]
+    for location in (docs, spa):
+        assert location.one("location", "~", "/[.](?!well-known/)").arguments("return") == [("404",)]
+    assert place(http, "/old/").arguments("return") == [("302", "/new$request_uri")]
+
+
+def test_maintenance_is_asked_in_each_location_and_not_for_the_page(render: Render) -> None:
+    closed = {"maintenance": {"enabled": True, "allow": ["10.0.0.0/8"]}}
+    http = render(**estate({"path": "/old/", "redirect": {"to": "/new"}}, site=closed))
+    server = http.https_server("example.com")
+    assert not server.all("if")
+    for path in ("/", "/old/"):
+        assert place(http, path).one("if").args == ("$proxy_maintenance_shop",)
+        assert place(http, path).block[0].name == "if"
+    page = place(http, "^~", "/.gatehouse/")
+    assert not page.all("if")
+    assert page.all("internal")
+    assert ("503", "/.gatehouse/maintenance.$proxy_page_type") in server.arguments("error_page")
+    assert http.one("geo", "$proxy_maintenance_shop").block == (
+        Block("default", ("1",), ()),
+        Block("10.0.0.0/8", ("0",), ()),
+    )
+    assert not [block for block in render(**estate()).walk() if block.name == "if"]
+
+
+def test_the_pages_for_programs_are_json() -> None:
+    files = render_files(**estate(site={"maintenance": {"enabled": True}}))
+    for name in ("unavailable", "maintenance"):
+        text = files[f"pages/shop/{name}.json"]
+        filled = text.replace('<!--# echo var="status" -->', "502").replace('<!--# echo var="request_id" -->', "abc")
+        assert json.loads(filled)["request_id"] == "abc"
+        assert '<code><!--# echo var="request_id" --></code>' in files[f"pages/shop/{name}.html"]
+
+
+def test_compression_is_one_switch(render: Render) -> None:
+    on, off = render(**estate()), render(**estate(proxy_compression=False))
+    assert on.arguments("brotli_types") == on.arguments("gzip_types")
+    assert not {"text/html", "text/event-stream", "image/png"} & set(on.one("gzip_types").args)
+    assert off.arguments("gzip") == [("off",)]
+    assert not [block for block in off.block if block.name.startswith("brotli")]
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [
+        (b"", True),
+        (b"plain / text?", True),
+        ("ü € 😀 \u2028".encode(), True),
+        (b"\xff", False),
+        (b"abc\xc3", False),
+        (b"\xc0\xaf", False),
+        (b"\xed\xa0\x80", False),
+        (b"\xf4\x90\x80\x80", False),
+        (b"\x80", False),
+        (b"\xe0\x80\x80", False),
+    ],
+)
+def test_the_log_knows_utf_8(render: Render, text: bytes, valid: bool) -> None:
+    pattern = render(**estate()).one("map", "$http_user_agent").block[1]
+    assert pattern.args == ("$http_user_agent",)
+    found = re.compile(pattern.name.removeprefix("~").replace("*+", "*").encode()).search(text)
+    assert bool(found) is valid
