@@ -131,7 +131,8 @@ def request_headers(location: Mapping[str, Any], base: Mapping[str, str], site: 
     for header in location["request_headers"]:
         headers[header["name"].lower()] = [header["name"], header["value"]]
     found = sorted(headers.values())
-    return [] if found == usual and location["protocol"] == "http" else found
+    # What somebody wrote for this location stands in it, although it may be what every location has.
+    return [] if found == usual and location["protocol"] == "http" and not location["request_headers"] else found
 
 
 def response_headers(
