@@ -58,6 +58,25 @@ def texts(prefix: str, given: dict[str, Any]) -> Iterator[tuple[str, dict[str, A
             yield f"{prefix}{name}", option
 
 
+def numbers(prefix: str, given: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every integer of a spec, nested ones included, with its path."""
+    for name, option in given.items():
+        yield from numbers(f"{prefix}{name}.", option.get("options") or {})
+        if "int" in (option.get("type"), option.get("elements")):
+            yield f"{prefix}{name}", option
+
+
+@each_role
+def test_every_integer_has_a_range(role: str) -> None:
+    for name, option in numbers("", options(role)):
+        lines = option["description"]
+        last = lines if isinstance(lines, str) else lines[-1]
+        limits = re.search(r"Range: (-?\d+) to (-?\d+)\.$", last)
+        assert limits or "choices" in option or re.search(r"Format: \w+\.$", last), name
+        if limits and isinstance(option.get("default"), int):
+            assert int(limits[1]) <= option["default"] <= int(limits[2]), name
+
+
 def test_every_text_that_could_reach_nginx_has_a_format_or_choices() -> None:
     free = {
         name
