@@ -56,7 +56,7 @@ def waiver(finding: dict[str, Any]) -> tuple[str, str] | None:
 
 def shop(**more: Any) -> dict[str, Any]:
     """Return the small estate, with everything in it that TLS has."""
-    variables = estate(proxy_http3=True, **more)
+    variables = estate(proxy_http3=True, proxy_cache_age=True, **more)
     site = variables["proxy_sites"][0]
     staff = {**site, "name": "staff", "server_names": ["staff.example.com"], "client_certificates": visitors()}
     return variables | {"proxy_sites": [site, staff]}
