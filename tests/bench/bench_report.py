@@ -12,6 +12,7 @@ TITLES = {
     DIRECT: "no proxy",
     OURS: "Gatehouse",
     TUNED: "nginx, hand-tuned",
+    "bare": "the same without a log",
     "lesson": "nginx, the lesson's",
     "haproxy": "haproxy",
     "caddy": "caddy",
