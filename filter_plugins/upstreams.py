@@ -44,16 +44,22 @@ def _state(member: Mapping[str, Any], where: str) -> str:
     return str(value)
 
 
-def _seconds(value: Any, where: str) -> str:
-    """Return a time of whole seconds, as `fail_timeout` takes it: nginx counts no milliseconds there."""
-    try:
-        text = str(filter_loader.get("nginx_duration").j2_function(value))
-    except AnsibleFilterError:
-        text = "ms"
+def whole_seconds(value: Any) -> str:
+    """Return a time as nginx writes it where it counts no milliseconds, as in `fail_timeout`."""
+    text = str(filter_loader.get("nginx_duration").j2_function(value))
     if text.endswith("ms"):
-        shown = json.dumps(value, default=str)
-        raise AnsibleFilterError(f"{where} must be a time of whole seconds such as 10s, got {shown}")
+        raise AnsibleFilterError(
+            f"{json.dumps(value, default=str)} has milliseconds, which nginx does not count here;"
+            " write a time of whole seconds, such as 10s"
+        )
     return text
+
+
+def _seconds(value: Any, where: str) -> str:
+    try:
+        return whole_seconds(value)
+    except AnsibleFilterError as error:
+        raise AnsibleFilterError(f"{where}: {error.message}") from None
 
 
 def _known_keys(value: Any, where: str, keys: tuple[str, ...]) -> Mapping[str, Any]:
@@ -322,6 +328,7 @@ class FilterModule:
             upstream_blocks,
             upstream_pools,
             host_names,
+            whole_seconds,
             member_address,
             private_addresses,
             site_certificates,

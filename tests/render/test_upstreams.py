@@ -160,7 +160,7 @@ def test_a_wrong_value_is_refused_or_reads_back_as_it_is(
         ([member(1, state="backup")], "state must be one of up, drain"),
         (
             [member(1, fail_timeout="500ms")],
-            'app1: fail_timeout must be a time of whole seconds such as 10s, got "500ms"',
+            'fail_timeout "500ms" has milliseconds, which nginx does not count here',
         ),
         ([{"name": "a", "address": "lost.example.org", "port": 1}], "none of its members has an address"),
         ([], "none of its members has an address (it has no members); write a member that has one"),

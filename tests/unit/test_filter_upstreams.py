@@ -105,6 +105,27 @@ def test_server_refused(filters: Filters, one: Any, message: str) -> None:
     assert error.value.message == message
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            "500ms",
+            '"500ms" has milliseconds, which nginx does not count here; write a time of whole seconds, such as 10s',
+        ),
+        ("1s500ms", '"1s500ms" has milliseconds, which nginx does not count here;'),
+        ("soon", '"soon" is no duration; write whole numbers with'),
+    ],
+)
+def test_whole_seconds(filters: Filters, value: str, message: str) -> None:
+    assert [filters("whole_seconds")(one) for one in ("10s", "1h 30m", 90)] == ["10s", "1h30m", "90s"]
+    with pytest.raises(AnsibleFilterError) as error:
+        filters("whole_seconds")(value)
+    assert error.value.message.startswith(message)
+    with pytest.raises(AnsibleFilterError) as error:
+        filters("upstream_server")(member("a", "10.0.0.1") | {"fail_timeout": value})
+    assert error.value.message.startswith("a: fail_timeout: ")
+
+
 def test_private_addresses(filters: Filters) -> None:
     hosts = ["web3", "web2", "web3"]
     assert filters("private_addresses")(hosts, HOSTVARS) == ["fd00::13", "10.0.0.12"]
