@@ -63,6 +63,12 @@ def test_a_site_without_https_names_no_certificate(render: Render) -> None:
     assert not [block for block in http.walk() if block.name == "ssl_certificate"]
 
 
+def test_a_quiet_site_is_quiet_on_both_ports(render: Render) -> None:
+    http = render(**estate(site={"access_log": False}))
+    for server in (http.https_server("example.com"), http.http_server("example.com")):
+        assert server.arguments("access_log") == [("off",)]
+
+
 def test_the_proxy_protocol_is_spoken_on_every_port(render: Render) -> None:
     http = render(**estate(proxy_real_ip_header="proxy_protocol", proxy_real_ip_sources=["10.0.0.1"]))
     listens = [listen for server in http.all("server") for listen in server.arguments("listen")]

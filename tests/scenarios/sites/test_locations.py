@@ -68,7 +68,8 @@ def test_redirects(visit: Visit, url: str, status: int, target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("site", "clear", "encrypted"), [("clear", 200, 0), ("both", 200, 200), ("shut", 0, 200), ("app", 308, 200)]
+    ("site", "clear", "encrypted"),
+    [("clear", 200, 0), ("both", 200, 200), ("shut", 0, 200), ("app", 308, 200), ("www.app", 308, 200)],
 )
 def test_a_site_is_served_where_it_is_meant_to_be(visit: Visit, site: str, clear: int, encrypted: int) -> None:
     assert visit(f"http://{site}.lab.test/").status == clear

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ LOG = "/var/log/nginx/access.log"
 
 def lines(estate: Estate, proxy: str = "proxy1") -> list[dict[str, Any]]:
     """Return the lines of the log, each of which has to be JSON in UTF-8."""
+    time.sleep(0.3)  # nginx writes its buffer ten times a second
     text = estate.host(proxy).run(f"cat {LOG}").stdout_bytes
     return [json.loads(line.decode("utf-8")) for line in text.splitlines()]
 
