@@ -103,6 +103,8 @@ QUOTED: dict[str, dict[str, bool] | None] = {
     "server_name": {},
     "nginx_size": None,
     "nginx_duration": None,
+    "whole_seconds": None,
+    "member_address": None,
     "cache_key": {"variables": True},
 }
 WORDS = [
