@@ -124,7 +124,7 @@ def test_nginx_starts_while_no_name_can_be_resolved(visit: Visit, estate: Estate
     assert statuses(visit("/local?[1-12]")) == {200: 12}
 
 
-MANY = """
+MANY = r"""
 import sys
 size, form = sys.argv[1:]
 print("events {}\nhttp {\nupstream many {\nzone many %s;" % size)
