@@ -17,7 +17,7 @@ KINDS = {
 OURS, DIRECT, TUNED = "gatehouse", "direct", "tuned"
 NAME = "bench.lab.test"
 # The kinds for which the cost of each of our settings is measured: where the proxy does least, a cost shows most.
-VARIANT_KINDS = ("plain", "cached", "https_cached")
+VARIANT_KINDS = ("plain", "cached")
 
 Item = TypeVar("Item")
 
