@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import testinfra
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -265,6 +266,34 @@ def test_without_the_authority_a_site_keeps_what_it_has_and_a_new_one_starts_on_
     assert (told["code"], told["shop"]["state"], told["closed"]["state"]) == (0, "issued", "issued")
     for name in ("shop.lab.test", "closed.lab.test"):
         assert curl(estate, f"https://{name}/", "proxy1", "--cacert", "/srv/acme.pem", "-o", "/dev/null").rc == 0
+
+
+def test_another_authority_is_asked_anew_and_the_account_with_the_first_one_is_kept(
+    estate: Estate, authority: str
+) -> None:
+    host, accounts = estate.host("proxy1"), "ls /var/lib/gatehouse/acme/certbot/accounts/*/dir"
+    pebble = testinfra.get_host(f"podman://{estate.lab}-pebble")
+    pebble.check_output("sed 's/:14000/:14001/; s/:15000/:15001/' /etc/pebble/config.json > /etc/pebble/second.json")
+    start = "systemd-run --quiet --collect --unit=second -E PEBBLE_VA_NOSLEEP=1"
+    pebble.check_output(f"{start} pebble -config /etc/pebble/second.json; sleep 1")
+    first = host.check_output(accounts)
+    try:
+        host.check_output(
+            "sed -i s,:14000/dir,:14001/dir, /etc/gatehouse/acme/acme.json /etc/gatehouse/acme/certbot.ini"
+        )
+        told = tend(host)
+        assert (told["code"], told["shop"]["state"]) == (0, "issued"), told
+        assert told["shop"]["reason"] == f"it is from https://{authority}:14000/dir"
+        assert len(host.check_output(f"{accounts} | grep -v :").split()) == 2
+    finally:
+        host.check_output(
+            "sed -i s,:14001/dir,:14000/dir, /etc/gatehouse/acme/acme.json /etc/gatehouse/acme/certbot.ini"
+        )
+        pebble.check_output("systemctl stop second; rm /etc/pebble/second.json")
+    told = tend(host)
+    assert (told["code"], told["shop"]["reason"]) == (0, f"it is from https://{authority}:14001/dir")
+    assert first.split()[-1] in host.check_output(accounts)
+    assert len(host.check_output(f"{accounts} | grep -v :").split()) == 2
 
 
 def test_a_name_that_the_authority_cannot_reach_is_not_asked_for_without_end(estate: Estate) -> None:
