@@ -307,3 +307,21 @@ def test_a_kind_that_the_ca_excludes(host: Host) -> None:
             f"certificate_requests[0]: the internal CA may not sign for {bad!r}, only for {only}; use another name, or "
             "begin a CA that permits it"
         ]
+
+
+def test_over_acme_a_site_starts_with_the_internal_ca(host: Host) -> None:
+    over = {"source": "acme"}
+    assert host.reasons(request=over) == []
+    host.issue(days=20.5)
+    assert host.reasons(request=over) == ["shop: it has 20 days left; issue it for shop.lab.test"]
+    (host.folder / "fullchain.pem").unlink()
+    assert host.reasons(request=over) == ["shop: there is none; issue it for shop.lab.test"]
+
+
+def test_what_an_authority_issued_is_left_to_the_unit_that_keeps_it(host: Host) -> None:
+    over = {"source": "acme", "names": ["other.lab.test"], "addresses": []}
+    host.issue(days=1, issuer="An authority", signer=ec.generate_private_key(ec.SECP256R1()), organization="")
+    assert (host.reasons(request=over), host.state(request=over)["foreign"]) == ([], [])
+    assert host.reasons(request={"names": ["other.lab.test"]}) != []
+    host.write("privkey.pem", key_pem(ec.generate_private_key(ec.SECP256R1())), 0o600)
+    assert host.reasons(request=over) == ["shop: its key does not belong to it; issue it for other.lab.test"]
