@@ -75,6 +75,13 @@ def test_what_only_nginx_can_judge_is_judged_before_it_is_live(play: Play, sound
     assert 'in "(?u)^/x"' in message
 
 
+def test_a_path_that_no_location_has_shows_nothing(ask: Ask) -> None:
+    for path in ("", "index.html", "50x.html"):
+        answer = ask(f"https://desk.lab.test/{path}")
+        assert answer.status == 404
+        assert "Welcome" not in answer.body
+
+
 def test_characters_with_a_meaning_arrive_as_they_were_written(estate: Estate, ask: Ask) -> None:
     answer = ask("https://shop.lab.test/odd")
     assert (answer.status, answer.headers["location"]) == (302, "/new")
