@@ -142,7 +142,6 @@ def test_only_a_location_that_names_a_cache_keeps_answers(render: Render) -> Non
     assert path.args == (
         "/var/lib/nginx/cache-assets",
         "levels=1:2",
-        "use_temp_path=off",
         "keys_zone=assets:8m",
         "max_size=1024m",
         "inactive=1h",

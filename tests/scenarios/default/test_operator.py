@@ -31,8 +31,8 @@ BROKEN: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         (f'{AT}.upstream names the upstream "storefrnt", which proxy_upstreams lacks', "-> write storefront"),
     ),
     (
-        {"proxy_sites": [SITE | {"locations": [{"path": "/", "upstream": "storefront", "cache": "asets"}]}]},
-        (f'{AT}.cache names the cache "asets", which proxy_caches lacks', "-> write assets"),
+        {"proxy_sites": [SITE | {"locations": [{"path": "/", "upstream": "storefront", "cache": {"zone": "asets"}}]}]},
+        (f'{AT}.cache.zone names the cache "asets", which proxy_caches lacks', "-> write assets"),
     ),
     (
         {"proxy_sites": [SITE, SITE | {"server_names": ["b.lab.test"]}]},
