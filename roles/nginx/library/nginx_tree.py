@@ -280,7 +280,8 @@ class Server:
         done = self.call(NGINX, "-T", "-q", *GLOBALS, "-c", f"{stage}/nginx.conf")
         if f"# configuration file {stage}/active/{IDENTITY}:" not in done.stdout:
             raise RefusedError(f"nginx.conf does not say `include active/{IDENTITY};` in its http block")
-        return done.stderr.replace(f"{stage}/", f"{store.root}/").splitlines()
+        lines = done.stderr.replace(f"{stage}/", f"{store.root}/").splitlines()
+        return [line for line in lines if "[notice]" not in line]  # njs greets whoever reads its script
 
     def emergencies(self, offset: int) -> list[str]:
         """Return the [emerg] messages of the error log since `offset`, once each, without time and process."""
