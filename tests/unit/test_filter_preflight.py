@@ -118,7 +118,8 @@ BREAKAGES: dict[str, tuple[tuple[str, str, str], list[str]]] = {
         (
             "group_vars/proxies/proxy.yml",
             "proxy_sites:\n",
-            "proxy_sites:\n  - {name: shop, server_names: [a.example.org], locations: [{path: /, upstream: storefront}]}\n",
+            "proxy_sites:\n  - {name: shop, server_names: [a.example.org], locations: [{path: /, upstream:"
+            " storefront}]}\n",
         ),
         [
             'proxy_sites[1].name repeats "shop", the name of proxy_sites[0]',
@@ -130,7 +131,8 @@ BREAKAGES: dict[str, tuple[tuple[str, str, str], list[str]]] = {
         (
             "group_vars/proxies/proxy.yml",
             "proxy_sites:\n",
-            "proxy_sites:\n  - {name: a, server_names: [Shop.example.org], locations: [{path: /, upstream: storefront}]}\n",
+            "proxy_sites:\n  - {name: a, server_names: [Shop.example.org], locations: [{path: /, upstream:"
+            " storefront}]}\n",
         ),
         [
             "proxy_sites[1].server_names[0] shop.example.org of site shop is a server name of site a too",
@@ -173,7 +175,8 @@ BREAKAGES: dict[str, tuple[tuple[str, str, str], list[str]]] = {
     "a bad choice": (
         ("group_vars/proxies/proxy.yml", "    transport: http\n", "    transport: http\n    method: leastconn\n"),
         [
-            'proxy_upstreams[0].method must be one of round_robin, least_conn, ip_hash, hash, random_two, got "leastconn"',
+            "proxy_upstreams[0].method must be one of round_robin, least_conn, ip_hash, hash, random_two, got"
+            ' "leastconn"',
             "inventory/group_vars/proxies/proxy.yml:4:13 (proxy1, proxy2)",
             "-> write least_conn",
         ],
