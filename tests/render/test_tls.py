@@ -12,7 +12,7 @@ from .conftest import ROLE, Block
 from .test_proxy import estate
 
 Render = Callable[..., Block]
-FACTS = yaml.safe_load((ROLE / "vars" / "tls_profiles.yml").read_text())
+FACTS = yaml.safe_load((ROLE / "files" / "tls_profiles.yml").read_text())
 KEYS = "/var/lib/gatehouse/session-tickets"
 
 

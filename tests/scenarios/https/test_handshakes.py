@@ -15,7 +15,7 @@ from estate import ROOT
 from .conftest import PROXIES, Visitor
 
 EACH = pytest.mark.parametrize("proxy", PROXIES)
-FACTS = yaml.safe_load((ROOT / "roles/proxy/vars/tls_profiles.yml").read_text())
+FACTS = yaml.safe_load((ROOT / "roles/proxy/files/tls_profiles.yml").read_text())
 MODERN_HOSTS = ("proxy1", "proxy2")
 REFUSED_HANDSHAKE = 35
 OLD = ("-cipher", "DEFAULT@SECLEVEL=0")
