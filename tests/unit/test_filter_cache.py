@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 Filters = Callable[[str], Callable[..., Any]]
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "proxy"
-RECIPES = yaml.safe_load((ROLE / "vars" / "cache_recipes.yml").read_text())
+RECIPES = yaml.safe_load((ROLE / "files" / "cache_recipes.yml").read_text())
 SPEC = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
 ZONE = {"name": "main", "size": "8m", "max_size": "1g", "min_free": "", "inactive": "1h", "levels": "1:2", "path": ""}
 CACHE = {"zone": "main", "recipe": "", "key": "", "valid": [], "bypass": [], "methods": [], "min_uses": 0, "slice": ""}
