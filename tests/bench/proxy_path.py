@@ -159,6 +159,7 @@ def report(samples: Mapping[str, Sequence[Sample]], write: bool) -> None:
     """Print the tables, and if asked write them and the plot to docs/."""
     rounds = len(next(iter(samples.values())))
     state = f"Medians of {rounds} rounds on {os.cpu_count()} cores, {CONNECTIONS} connections, answers of 1 KB."
+    picture = f"![Requests a second, as ratios to the hand-tuned nginx]({PAGE.with_suffix('.svg').name})"
     compared = figures(samples, list(TITLES), TUNED)
     first, *others = VARIANTS
     costs = {first.what: figures(samples, [f"ours {first.name}"], OURS)[f"ours {first.name}"]}
@@ -167,7 +168,7 @@ def report(samples: Mapping[str, Sequence[Sample]], write: bool) -> None:
     tables = {"speed": speed_table(compared), "cpu": cpu_table(compared), "costs": cost_table(costs)}
     print("", *tables.values(), sep="\n\n")
     if write:
-        text = between(PAGE.read_text(), "state", state)
+        text = between(PAGE.read_text(), "state", f"{state}\n\n{picture}")
         for marker, content in tables.items():
             text = between(text, marker, content)
         PAGE.write_text(text)
