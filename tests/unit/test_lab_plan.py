@@ -142,7 +142,8 @@ def test_settings_are_read() -> None:
         (
             "lab",
             [host("client", "10.20.0.5")],
-            "host client has the name of a host of the lab's own: rename it, or set lab_client to another name or to ''",
+            "host client has the name of a host of the lab's own: "
+            "rename it, or set lab_client to another name or to ''",
         ),
         (
             "lab",
