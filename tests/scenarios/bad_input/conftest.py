@@ -62,11 +62,15 @@ def play(estate: Estate, tmp_path: Path) -> Play:
 
 @pytest.fixture(scope="session")
 def look(estate: Estate) -> Callable[[], str]:
-    """Return what a run could have changed on the proxy: files, links, processes, rules, and who is served what."""
+    """Return what a run could have changed on the proxy: files, links, processes, rules, and who is served what.
+
+    Of nginx's processes only the workers: the one that loads the cache ends by itself.
+    """
     script = """
         curl -s --max-time 5 --unix-socket /run/nginx-identity.sock http://identity/; echo
         find /etc/nginx /etc/ssl /etc/systemd/system -type d -printf '%p %m %u\\n' -o -printf '%p %l %m %u %s %T@\\n' |
             sort | sha256sum
-        systemctl show nginx -p MainPID -p ActiveEnterTimestampMonotonic; pgrep -x nginx; nft list ruleset | sha256sum
+        systemctl show nginx -p MainPID -p ActiveEnterTimestampMonotonic; nft list ruleset | sha256sum
+        ps -C nginx -o pid=,args= | grep worker
     """
     return lambda: str(estate.host("proxy1").check_output(script))
