@@ -270,6 +270,14 @@ class Server:
             return reply.rpartition(b"\r\n\r\n")[2].decode(errors="replace")
         return ""
 
+    def serves(self, name: str, master: int) -> bool:
+        """Tell whether the running server serves `name`; one that runs but is silent may be in the midst of a reload."""
+        for _ in range(10 if master else 1):
+            if told := self.answer():
+                return told == name
+            time.sleep(0.1)
+        return False
+
     def test(self, store: Store, name: str) -> list[str]:
         """Let nginx test a tree in a stage whose `active` is that tree; return its warnings."""
         stage = store.trees / ".test"
@@ -395,7 +403,7 @@ def converge(store: Store, server: Server, options: dict[str, Any], check: bool,
     if not store.linked():
         before |= {"nginx.conf": describe(store.conf)} if os.path.lexists(store.conf) else {}
         after["nginx.conf"] = "# a link to active/nginx.conf\n"
-    served = name == live and store.linked() and server.answer() == name and not status.stray
+    served = name == live and store.linked() and not status.stray and server.serves(name, status.master)
     result.update(
         before=conceal({path: text for path, text in before.items() if after.get(path) != text}, "former"),
         after=conceal({path: text for path, text in after.items() if before.get(path) != text}, "new"),
