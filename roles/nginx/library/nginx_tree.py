@@ -271,7 +271,7 @@ class Server:
         return ""
 
     def serves(self, name: str, master: int) -> bool:
-        """Tell whether the running server serves `name`; one that runs but is silent may be in the midst of a reload."""
+        """Tell whether the running server serves `name`; one that is silent may be in the midst of a reload."""
         for _ in range(10 if master else 1):
             if told := self.answer():
                 return told == name
