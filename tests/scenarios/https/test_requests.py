@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -44,6 +45,7 @@ def test_asking_such_a_host_for_http_3_is_refused_before_anything_is_changed(est
     assert run.returncode != 0
     assert "proxy_http3" in run.stdout
     assert "nginx 1.22.1" in run.stdout
+    assert re.search(r"^proxy3 .* changed=0 ", run.stdout, re.MULTILINE)
 
 
 @EACH
