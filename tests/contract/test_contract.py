@@ -94,7 +94,8 @@ def test_every_text_that_could_reach_nginx_has_a_format_or_choices() -> None:
 def test_a_role_names_its_variables_after_itself(role: str) -> None:
     public = set(options(role)) | set(load(ROOT / "roles" / role / "defaults" / "main.yml") or {})
     assert [name for name in public if not name.startswith(f"{role}_")] == []
-    internal = set(load(ROOT / "roles" / role / "vars" / "main.yml") or {})
+    folder = ROOT / "roles" / role / "vars"
+    internal = {name for path in (*folder.glob("main.yml"), *folder.glob("main/*.yml")) for name in load(path)}
     assert [name for name in internal if not name.startswith(f"__{role}_")] == []
 
 

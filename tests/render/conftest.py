@@ -77,8 +77,8 @@ def render_files(**variables: Any) -> dict[str, str]:
     """Return the tree of the role proxy, path to text, from its defaults and the given variables."""
     loader = DataLoader()
     known: dict[str, Any] = {"role_path": str(ROLE), "ansible_facts": {"distribution_major_version": "13"}}
-    for name in ("defaults", "vars"):
-        known |= loader.load_from_file(str(ROLE / name / "main.yml"), trusted_as_template=True)
+    for path in (ROLE / "defaults" / "main.yml", *sorted((ROLE / "vars" / "main").iterdir())):
+        known |= loader.load_from_file(str(path), trusted_as_template=True)
     templar = Templar(loader, known | variables)
     files = {}
     for item in templar.template(trust_as_template("{{ __proxy_templates }}")):

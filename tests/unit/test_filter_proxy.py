@@ -12,7 +12,7 @@ from .conftest import ROOT
 
 Filters = Callable[[str], Callable[..., Any]]
 ROLE = ROOT / "roles" / "proxy"
-TABLE = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
+TABLE = yaml.safe_load((ROLE / "vars" / "main" / "host.yml").read_text())
 DEBIAN, SINCE = TABLE["__proxy_debian"], TABLE["__proxy_since"]
 SETTINGS = {
     "name": "shop",
