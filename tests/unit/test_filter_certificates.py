@@ -145,11 +145,11 @@ def test_order(filters: Filters) -> None:
         ),
         (
             "nothing",
-            "error: key is no private key in PEM -> name the file that begins with -----BEGIN PRIVATE KEY-----",
+            "error: key is no private key in PEM -> name the file whose first line says BEGIN PRIVATE KEY",
         ),
         (
             LEAF.pem,
-            "error: key is no private key in PEM -> name the file that begins with -----BEGIN PRIVATE KEY-----",
+            "error: key is no private key in PEM -> name the file whose first line says BEGIN PRIVATE KEY",
         ),
     ],
 )

@@ -91,7 +91,7 @@ def _key_problems(leaf: x509.Certificate, key: str) -> list[dict[str, str]]:
             _problem(
                 "key",
                 "is no private key in PEM",
-                "name the file that begins with -----BEGIN PRIVATE KEY-----",
+                "name the file whose first line says BEGIN PRIVATE KEY",
             )
         ]
     form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
