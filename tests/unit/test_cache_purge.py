@@ -89,3 +89,19 @@ def test_no_link_is_followed_and_no_pipe_waited_for(module: ModuleType, tmp_path
 
 def test_a_folder_that_is_not_there_holds_nothing(module: ModuleType, tmp_path: Path) -> None:
     assert module.purge(str(tmp_path / "none"), [".*"], False) == (0, 0)
+
+
+def test_who_keeps_the_file_open_reads_a_format_that_is_none(module: ModuleType, tmp_path: Path) -> None:
+    path = entry(tmp_path, 1, "httpsa.test/x", head=(5).to_bytes(8, "little") + bytes(328))
+    with path.open("rb") as kept:
+        assert module.purge(str(tmp_path), [".*"], False) == (1, 0)
+        assert kept.read(8) == bytes(8)
+
+
+def test_another_name_of_the_file_is_left_as_it_is(module: ModuleType, tmp_path: Path) -> None:
+    zone = tmp_path / "zone"
+    zone.mkdir()
+    outside = entry(tmp_path / "outside", 1, "httpsa.test/x", head=b"\x05" * 336)
+    os.link(outside, zone / ("1" * 32))
+    assert module.purge(str(zone), [".*"], False) == (1, 0)
+    assert outside.read_bytes().startswith(b"\x05" * 8)

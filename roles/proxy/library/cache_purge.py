@@ -65,6 +65,7 @@ NAME = re.compile(r"[0-9a-f]{32}")
 MARK = b"\nKEY: "
 # The head of a file holds fixed fields of less than this, then the key, then what the upstream sent.
 HEAD, LONGEST_KEY = 1024, 65536
+VERSION_SIZE = 8
 
 
 def key_of(name: str, folder: int) -> str | None:
@@ -94,6 +95,21 @@ def entries(folder: str) -> Iterator[tuple[str, int, str]]:
                 yield name, descriptor, key
 
 
+def spoil(name: str, folder: int) -> None:
+    """Make an entry unreadable for workers that keep its file open: they read its head for each answer.
+
+    The head begins with the version of the format (ngx_http_file_cache_header_t), and 0 is none. A file that has another
+    name too may be somebody else's, and is left as it is.
+    """
+    handle = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    try:
+        status = os.fstat(handle)
+        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+            os.pwrite(handle, bytes(VERSION_SIZE), 0)
+    finally:
+        os.close(handle)
+
+
 def purge(folder: str, patterns: list[str], check: bool) -> tuple[int, int]:
     """Remove the entries whose key fits a pattern; return how many went and how many stay."""
     wanted = re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.DOTALL)
@@ -107,6 +123,7 @@ def purge(folder: str, patterns: list[str], check: bool) -> tuple[int, int]:
         purged += 1
         if not check:
             try:
+                spoil(name, descriptor)
                 os.unlink(name, dir_fd=descriptor)
             except FileNotFoundError:
                 purged -= 1  # nginx was faster

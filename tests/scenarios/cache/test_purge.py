@@ -73,11 +73,18 @@ def test_a_beginning_of_paths_goes(estate: Estate, get: Get) -> None:
 def test_any_method_and_any_key_of_the_site_is_found(estate: Estate, get: Get) -> None:
     path = written({"control": "max-age=600"})
     for site in ("lesson", "own"):
-        for _ in range(3):
+        for _ in range(12):  # So often that each worker keeps the file open.
             get(site, path)
         assert states([get(site, path)]) == ["HIT"]
         assert "1 entries went" in purge(estate, f"purge_site={site}", f"purge_path={path}")
         assert "HIT" not in states([get(site, path)])
+
+
+def test_what_a_worker_keeps_open_is_not_sent_once_more(estate: Estate, get: Get) -> None:
+    path = written({"control": "max-age=600"})
+    assert set(states([get("standard", path) for _ in range(13)])[1:]) == {"HIT"}
+    purge(estate, "purge_site=standard", f"purge_path={path}")
+    assert states([get("standard", path) for _ in range(2)]) == ["MISS", "HIT"]
 
 
 def test_check_mode_counts_and_removes_nothing(estate: Estate, get: Get) -> None:
