@@ -22,7 +22,7 @@ _STATES = ("up", "drain")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _SOCKET = re.compile(r"unix:/[A-Za-z0-9_./@-]+")
 # What a host's own variable `member` may say, beside its address.
-_OWN_KEYS = ("port", "weight", "max_conns", "max_fails", "fail_timeout", "backup", "state")
+_OWN_KEYS = ("port", "weight", "max_conns", "max_fails", "fail_timeout", "backup", "state", "tls_name")
 _MEMBER_KEYS = ("name", "address", *_OWN_KEYS)
 
 
@@ -115,7 +115,7 @@ def upstream_members(hosts: Any, hostvars: Mapping[str, Any], port: Any) -> list
 
     `hosts`: names, such as groups['storefront']; `hostvars`: Ansible's; `port`: integer, the members' port. A
     host's own variable `member` (a mapping, all keys optional: port, weight, max_conns, max_fails, fail_timeout,
-    backup, state up|drain) overrides.
+    backup, state up|drain, tls_name) overrides.
     """
     _whole(port, "port", 1, 65535)
     members = []
@@ -210,12 +210,36 @@ def _server_lines(members: Any, addresses: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _tls_names(upstream: Mapping[str, Any], addresses: Mapping[str, Any]) -> list[list[str]]:
+    """Return [[pattern of $upstream_addr, name in the member's certificate]] where the members' names differ, else [].
+
+    A member that is given by a host name has that one, unless it says otherwise.
+    """
+    if upstream["transport"] == "http" or upstream["tls"]["name"]:
+        return []
+    names = []
+    for member in upstream["members"]:
+        host, port = _endpoint(member, str(member["name"]))
+        named = port is not None and _is_name(host)
+        name = member.get("tls_name") or (host if named else "")
+        if not name or str(name).startswith("*"):
+            raise AnsibleFilterError(
+                f"upstream {upstream['name']}: nothing says which name the certificate of {member['name']} must be for;"
+                " write tls.name, or the member's tls_name"
+            )
+        for address in (addresses.get(host) or ()) if named else [host]:
+            at = _joined(address, port) if port is not None else address
+            names.append([f"~(^|[ ]){re.escape(at)}$", filter_loader.get("server_name").j2_function(name)])
+    return names
+
+
 def upstream_blocks(upstreams: Any, option: Any, addresses: Any) -> list[dict[str, Any]]:
-    """Return [{name, zone_size, method, servers, keepalive, keepalive_requests, keepalive_timeout}], one per upstream.
+    """Return [{name, zone_size, method, servers, keepalive, ..., tls_names}], one per upstream.
 
     `upstreams`: proxy_upstreams; `option`: its entry in the spec, whose defaults are applied here, because ten thousand
     members are slow to hand from one filter to the next; `addresses`: {name: [IP addresses]} of the members that are
-    host names. `servers` are whole lines, `method` the directive or ''. nginx is given addresses only: it does not
+    host names. `servers` are whole lines, `method` the directive or '', `tls_names` the members' own names in their
+    certificates, by patterns of $upstream_addr. nginx is given addresses only: it does not
     start when a name does not resolve. A member whose name has none is left out, and a pool without any is refused.
     """
     blocks = []
@@ -229,9 +253,8 @@ def upstream_blocks(upstreams: Any, option: Any, addresses: Any) -> list[dict[st
             )
         block = {key: upstream[key] for key in ("name", "keepalive", "keepalive_requests", "keepalive_timeout")}
         method = "" if upstream["method"] == "round_robin" else upstream_method(upstream)
-        blocks.append(
-            {**block, "method": method, "servers": "\n".join(lines), "zone_size": upstream_zone_size(servers)}
-        )
+        block |= {"method": method, "servers": "\n".join(lines), "zone_size": upstream_zone_size(servers)}
+        blocks.append({**block, "tls_names": _tls_names(upstream, addresses)})
     return blocks
 
 
@@ -290,7 +313,7 @@ def private_addresses(hosts: Any, hostvars: Mapping[str, Any]) -> list[str]:
 
 
 def site_certificates(sites: Any) -> list[dict[str, Any]]:
-    """Return what the role `certificate` is asked for: [{name, names, source, chain, key}], in the order of the sites.
+    """Return what the role `certificate` is asked for: [{name, names, source, chain, key, used_by}], by site in order.
 
     `sites`: proxy_sites, with or without their defaults applied. A site without HTTPS needs none, and one whose
     certificate something else keeps on the host (source `host`) asks for none.
@@ -313,6 +336,7 @@ def site_certificates(sites: Any) -> list[dict[str, Any]]:
                 "source": str(certificate.get("source") or "internal_ca"),
                 "chain": str(certificate.get("chain") or ""),
                 "key": str(certificate.get("key") or ""),
+                "used_by": f"site {site['name']}",
             }
         )
     return requests

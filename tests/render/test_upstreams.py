@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 import crossplane
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 
 from .conftest import ROLE, Block, render_files
 
+Render = Callable[..., Block]
 OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
 TEMPLATE = (ROLE / "templates/upstreams/upstream.conf.j2").read_text()
 METHODS: dict[str, tuple[str, ...]] = {
@@ -201,3 +204,84 @@ def test_ten_thousand_members_are_rendered_in_two_seconds(form: str) -> None:
     without, spent = times[1] - times[0], times[2] - times[1]
     assert files["upstreams/shop.conf"].count("\n    server 10.") == count
     assert spent - without < 2, f"{spent:.1f} s, {without:.1f} s without members"
+
+
+TLS_MEMBERS = [{"name": "a", "address": "10.0.0.1", "port": 443}, {"name": "b", "address": "fd00::2", "port": 443}]
+
+
+def over_tls(**upstream: Any) -> dict[str, Any]:
+    """Return an estate whose one location asks members over TLS."""
+    pool = {"name": "shop-1", "tls": {"name": "shop.example.org"}, "members": TLS_MEMBERS, **upstream}
+    protocol = upstream.pop("protocol", "http")
+    pool.pop("protocol", None)
+    location = {"path": "/", "upstream": "shop-1", "protocol": protocol}
+    return {
+        "proxy_upstreams": [pool],
+        "proxy_upstream_ca": "/srv/trust.pem",
+        "proxy_upstream_crl": "/srv/crl.pem",
+        "proxy_sites": [{"name": "shop", "server_names": ["shop.example.org"], "locations": [location]}],
+    }
+
+
+def tls_words(location: Block, kind: str = "proxy") -> dict[str, tuple[str, ...]]:
+    prefix = f"{kind}_ssl_"
+    return {block.name.removeprefix(prefix): block.args for block in location.block if block.name.startswith(prefix)}
+
+
+@pytest.mark.parametrize(("protocol", "kind", "scheme"), [("http", "proxy", "https"), ("grpc", "grpc", "grpcs")])
+def test_over_tls_members_are_verified_and_shown_a_certificate(
+    render: Render, protocol: str, kind: str, scheme: str
+) -> None:
+    http = render(**over_tls(protocol=protocol))
+    location = http.https_server("shop.example.org").one("location", "/")
+    assert location.arguments(f"{kind}_pass") == [(f"{scheme}://shop-1",)]
+    assert tls_words(location, kind) == {
+        "protocols": ("TLSv1.2", "TLSv1.3"),
+        "verify": ("on",),
+        "verify_depth": ("1",),
+        "trusted_certificate": ("active/upstreams/ca.pem",),
+        "crl": ("active/upstreams/crl.pem",),
+        "server_name": ("on",),
+        "name": ("shop.example.org",),
+        "certificate": ("/etc/ssl/gatehouse/upstreams/fullchain.pem",),
+        "certificate_key": ("/etc/ssl/gatehouse/upstreams/privkey.pem",),
+    }
+
+
+def test_over_https_members_are_shown_nothing_and_may_have_an_authority_of_their_own(render: Render) -> None:
+    own = {"name": "shop.example.org", "ca": "/srv/own.pem", "protocols": ["TLSv1.3"], "depth": 2}
+    words = tls_words(
+        render(**over_tls(transport="https", tls=own)).https_server("shop.example.org").one("location", "/")
+    )
+    assert words["trusted_certificate"] == ("active/upstreams/shop-1.ca.pem",)
+    assert (words["protocols"], words["verify_depth"]) == (("TLSv1.3",), ("2",))
+    assert not {"crl", "certificate", "certificate_key"} & set(words)
+
+
+def test_members_with_names_of_their_own_are_asked_for_them(render: Render) -> None:
+    members = [{**one, "tls_name": f"{one['name']}.example.org"} for one in TLS_MEMBERS]
+    http = render(**over_tls(tls={}, members=members))
+    names = http.one("map", "$upstream_addr", "$proxy_tls_name_shop_2d_1")
+    assert [(block.name, *block.args) for block in names.block] == [
+        ("volatile",),
+        ("default", "unknown.invalid"),
+        ("~(^|[ ])10\\.0\\.0\\.1:443$", "a.example.org"),
+        ("~(^|[ ])\\[fd00::2\\]:443$", "b.example.org"),
+    ]
+    location = http.https_server("shop.example.org").one("location", "/")
+    assert tls_words(location)["name"] == ("$proxy_tls_name_shop_2d_1",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"proxy_upstream_ca": ""}, "transport mtls has nothing to verify its members by; write proxy_upstream_ca"),
+        (
+            over_tls(tls={}),
+            "nothing says which name the certificate of a must be for; write tls.name, or the member's tls_name",
+        ),
+    ],
+)
+def test_what_could_not_be_verified_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(AnsibleError, match=re.escape(message)):
+        render_files(**{**over_tls(), **changes})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import ipaddress
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 MODULE = Path(__file__).resolve().parents[2] / "roles" / "certificate" / "library" / "certificate_state.py"
 SPEC = importlib.util.spec_from_file_location("certificate_state", MODULE)
@@ -34,11 +35,13 @@ def named(common_name: str, organization: str = "") -> x509.Name:
 
 
 def signed(
-    issuer: str, signer: Key, subject: x509.Name, key: Key, days: float, extension: x509.ExtensionType
+    issuer: str, signer: Key, subject: x509.Name, key: Key, days: float, *extensions: x509.ExtensionType
 ) -> x509.Certificate:
     start, end = NOW - timedelta(days=100), NOW + timedelta(days=days)
     builder = x509.CertificateBuilder(named(issuer), subject, key.public_key(), 1, start, end)
-    return builder.add_extension(extension, critical=True).sign(signer, hashes.SHA256())
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=True)
+    return builder.sign(signer, hashes.SHA256())
 
 
 def pem(certificate: x509.Certificate) -> bytes:
@@ -70,12 +73,18 @@ class Host:
         (self.folder / name).chmod(mode)
 
     def issue(
-        self, days: float = 60.5, issuer: str = "CA", signer: Key | None = None, organization: str = "Gatehouse"
+        self,
+        days: float = 60.5,
+        issuer: str = "CA",
+        signer: Key | None = None,
+        organization: str = "Gatehouse",
+        usages: Sequence[x509.ObjectIdentifier] = (),
     ) -> None:
         address = x509.IPAddress(ipaddress.ip_address("10.0.0.1"))
         names = x509.SubjectAlternativeName([x509.DNSName("shop.lab.test"), address])
         subject = named("shop.lab.test", organization)
-        leaf = signed(issuer, signer or self.ca_key, subject, self.key, days, names)
+        usage = [x509.ExtendedKeyUsage(usages)] if usages else []
+        leaf = signed(issuer, signer or self.ca_key, subject, self.key, days, names, *usage)
         self.write("fullchain.pem", pem(leaf), 0o644)
 
     def state(self, request: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
@@ -121,13 +130,14 @@ def test_a_good_certificate_needs_nothing(host: Host) -> None:
         "modes": [],
         "orphans": [],
         "acme": False,
-        "certificates": [{**seen, "key_matches": True}],
+        "certificates": [{**seen, "usage": "any", "key_matches": True, "source": "internal_ca", "used_by": ""}],
     }
 
 
 def test_a_folder_that_is_not_there(host: Host, tmp_path: Path) -> None:
     answer = host.state(path=str(tmp_path / "none"))
-    assert answer["to_issue"] == [{"name": "shop", "reason": "shop: there is none; issue it for shop.lab.test"}]
+    reason = "shop: there is none; issue it for shop.lab.test"
+    assert answer["to_issue"] == [{"name": "shop", "reason": reason, "new_key": False}]
     assert (answer["modes"], answer["orphans"], answer["certificates"]) == ([], [], [])
 
 
@@ -151,6 +161,45 @@ def test_the_addresses_changed(host: Host) -> None:
     assert host.reasons(request={"addresses": []}) == [
         "shop: it is for shop.lab.test, 10.0.0.1; issue it for shop.lab.test"
     ]
+
+
+def test_a_certificate_of_a_server_is_none_of_a_client(host: Host) -> None:
+    host.issue(usages=[ExtendedKeyUsageOID.SERVER_AUTH])
+    assert host.reasons(request={"usage": "server"}) == []
+    assert host.reasons(request={"usage": "client"}) == ["shop: its usage is server; issue it for shop.lab.test"]
+    host.issue(usages=[ExtendedKeyUsageOID.CLIENT_AUTH])
+    assert host.reasons(request={"usage": "client"}) == []
+
+
+def crl_of(host: Host, *numbers: int) -> str:
+    """Return the CA's revocation list with these serial numbers."""
+    builder = x509.CertificateRevocationListBuilder(named("CA"), NOW, NOW + timedelta(days=9))
+    for number in numbers:
+        builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder(number, NOW).build())
+    return builder.sign(host.ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def test_what_is_revoked_is_issued_again_with_a_new_key(host: Host) -> None:
+    assert host.reasons(crl=crl_of(host, 2)) == []
+    assert host.state(crl=crl_of(host, 1, 2))["to_issue"] == [
+        {"name": "shop", "reason": "shop: it is revoked; issue it for shop.lab.test", "new_key": True}
+    ]
+
+
+def test_a_renewal_that_was_asked_for_keeps_the_key(host: Host) -> None:
+    assert host.state(renew=True)["to_issue"] == [
+        {"name": "shop", "reason": "shop: its renewal was asked for; issue it for shop.lab.test", "new_key": False}
+    ]
+
+
+def test_while_one_ca_replaces_another_neither_is_a_surprise(host: Host) -> None:
+    host.issue(issuer="Next", signer=(key := ec.generate_private_key(ec.SECP256R1())))
+    other = signed("Next", key, named("Next"), key, 900)
+    assert host.state(others=pem(other).decode())["foreign"] == []
+    assert host.reasons(others=pem(other).decode()) == [
+        "shop: it was issued by another CA, Next; issue it for shop.lab.test"
+    ]
+    assert len(host.state()["foreign"]) == 1
 
 
 @pytest.mark.parametrize("issuer", ["Other", "CA"])

@@ -42,7 +42,7 @@ BREAKAGES: dict[str, tuple[tuple[str, str, str], list[str]]] = {
         [
             "member of host web2 has the unknown key wieght",
             "inventory/hosts.yml:12:45 (web2)",
-            "-> write one of port, weight, max_conns, max_fails, fail_timeout, backup, state",
+            "-> write one of port, weight, max_conns, max_fails, fail_timeout, backup, state, tls_name",
         ],
     ),
     "a weight that is none": (

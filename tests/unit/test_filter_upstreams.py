@@ -9,7 +9,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 
 Filters = Callable[[str], Callable[..., Any]]
-OWN = "port, weight, max_conns, max_fails, fail_timeout, backup, state"
+OWN = "port, weight, max_conns, max_fails, fail_timeout, backup, state, tls_name"
 HOSTVARS = {
     "web1": {"private_address": "10.0.0.11", "ansible_host": "192.0.2.1"},
     "web2": {"ansible_host": "10.0.0.12", "member": {"weight": 2, "state": "drain", "port": 5001}},
@@ -153,9 +153,17 @@ def test_site_certificates(filters: Filters) -> None:
             "source": "internal_ca",
             "chain": "",
             "key": "",
+            "used_by": "site shop",
         },
-        {"name": "desk", "names": ["desk.example.org"], **own},
-        {"name": "open", "names": ["open.example.org"], "source": "acme", "chain": "", "key": ""},
+        {"name": "desk", "names": ["desk.example.org"], **own, "used_by": "site desk"},
+        {
+            "name": "open",
+            "names": ["open.example.org"],
+            "source": "acme",
+            "chain": "",
+            "key": "",
+            "used_by": "site open",
+        },
     ]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import socket
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,7 +40,9 @@ class Handler(BaseHTTPRequestHandler):
                 length += len(self.rfile.read(size + 2)) - 2
             self.rfile.readline()
         else:
-            self.rfile.read(length)
+            left = length
+            while left and (piece := self.rfile.read(min(left, 1 << 20))):
+                left -= len(piece)
         if self.headers.get("Upgrade"):
             return self.switch(str(self.headers["Upgrade"]))
         if self.path.startswith("/events/"):
@@ -51,6 +54,8 @@ class Handler(BaseHTTPRequestHandler):
                 "path": self.path,
                 "headers": {name.lower(): value for name, value in self.headers.items()},
                 "received": length,
+                "host": socket.gethostname(),
+                "release": "",
                 "padding": "x" * int(query.get("size", ["0"])[0]),
             }
         ).encode()

@@ -19,7 +19,7 @@ try:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-    from cryptography.x509.oid import NameOID
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
     HAS_CRYPTOGRAPHY = True
 except ImportError:
@@ -71,6 +71,15 @@ options:
         description: The controller's path. Not read here.
         type: str
         default: ''
+      usage:
+        description: What the internal CA permits it for.
+        type: str
+        choices: [server, client]
+        default: server
+      used_by:
+        description: What uses it, for people.
+        type: str
+        default: ''
   chain_sums:
     description: SHA-256 of the controller's chain by name, for source files.
     type: dict
@@ -81,6 +90,14 @@ options:
     default: {}
   ca:
     description: The CA's certificate as PEM; empty means that there is none yet.
+    type: str
+    default: ''
+  others:
+    description: The CAs that replace it, or that it replaces, as PEM. What they signed is issued again.
+    type: str
+    default: ''
+  crl:
+    description: The revocation lists of the CA, as PEM. What they name is issued again, with a new key.
     type: str
     default: ''
   organization:
@@ -95,6 +112,10 @@ options:
     description: A certificate of the internal CA with fewer days left is to be issued again.
     type: int
     required: true
+  renew:
+    description: Issue everything of the internal CA again.
+    type: bool
+    default: false
 author: Gatehouse
 """
 
@@ -115,12 +136,13 @@ cryptography:
   type: bool
   returned: success
 to_issue:
-  description: Requests that the internal CA must sign, as C(name) and C(reason).
+  description: Requests that the internal CA must sign, as C(name), C(reason) and C(new_key), whether the key has to go.
   type: list
   elements: dict
   returned: success
 foreign:
-  description: Leaves of an internal CA, not ended, that C(ca) did not sign; as C(name), C(issuer) and C(end).
+  description: Leaves of an internal CA, not ended, that neither C(ca) nor one of C(others) signed; as C(name),
+    C(issuer) and C(end).
   type: list
   elements: dict
   returned: success
@@ -144,7 +166,8 @@ orphans:
   elements: str
   returned: success
 certificates:
-  description: What is there, as C(name), C(names), C(addresses), C(issuer), C(end), C(days_left) and C(key_matches).
+  description: What is there, as C(name), C(names), C(addresses), C(issuer), C(end), C(days_left), C(usage),
+    C(key_matches), C(source) and C(used_by).
   type: list
   elements: dict
   returned: success
@@ -155,6 +178,7 @@ FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?"
 DNS_NAME = re.compile(rf"(\*\.)?({LABEL}\.)*{LABEL}")
 FILES = (("fullchain.pem", "0644"), ("privkey.pem", "0600"))
+BLOCK = re.compile(r"-----BEGIN (CERTIFICATE|X509 CRL)-----.+?-----END \1-----", re.DOTALL)
 
 
 def request_problems(requests: list[dict[str, Any]], days: int, renew_days: int) -> list[str]:
@@ -258,6 +282,31 @@ def outside(requests: list[dict[str, Any]], ca: x509.Certificate) -> list[str]:
     return problems
 
 
+def cas_of(text: str) -> list[x509.Certificate]:
+    """Return the certificates in a PEM text."""
+    return [x509.load_pem_x509_certificate(one[0].encode()) for one in BLOCK.finditer(text) if one[1] == "CERTIFICATE"]
+
+
+def is_revoked(certificate: x509.Certificate, text: str) -> bool:
+    """Whether a list in a PEM text, of the authority that issued the certificate, names it."""
+    lists = [x509.load_pem_x509_crl(one[0].encode()) for one in BLOCK.finditer(text) if one[1] == "X509 CRL"]
+    return any(
+        crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None
+        for crl in lists
+        if crl.issuer == certificate.issuer
+    )
+
+
+def usage_of(certificate: x509.Certificate) -> str:
+    """Return what a certificate is good for: server, client, both, any or none (RFC 5280, 4.2.1.12)."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return "any"
+    server, client = ExtendedKeyUsageOID.SERVER_AUTH in found, ExtendedKeyUsageOID.CLIENT_AUTH in found
+    return {(True, True): "both", (True, False): "server", (False, True): "client"}.get((server, client), "none")
+
+
 def key_matches(certificate: x509.Certificate, key_pem: bytes) -> bool:
     """Whether the private key belongs to the certificate; one that cannot be read does not."""
     try:
@@ -279,6 +328,7 @@ def describe(name: str, certificate: x509.Certificate, key_pem: bytes, now: date
         "issuer": str(issuer[0].value) if issuer else certificate.issuer.rfc4514_string(),
         "end": f"{end_of(certificate):%Y-%m-%d}",
         "days_left": (end_of(certificate) - now).days,
+        "usage": usage_of(certificate),
         "key_matches": key_matches(certificate, key_pem),
     }
 
@@ -289,16 +339,18 @@ def is_internal(certificate: x509.Certificate, organization: str) -> bool:
     return organization in [attribute.value for attribute in subject]
 
 
-def is_foreign(certificate: x509.Certificate, ca: x509.Certificate | None, organization: str, now: datetime) -> bool:
-    """Whether another internal CA than `ca` signed a leaf that clients still trust."""
+def is_foreign(certificate: x509.Certificate, cas: list[x509.Certificate], organization: str, now: datetime) -> bool:
+    """Whether an internal CA that is none of `cas` signed a leaf that clients still trust."""
     return (
         is_internal(certificate, organization)
         and now < end_of(certificate)
-        and (ca is None or not issued_by(certificate, ca))
+        and not any(issued_by(certificate, ca) for ca in cas)
     )
 
 
-def why_issue(request: Any, found: Any, certificate: x509.Certificate, ca: x509.Certificate | None, renew: int) -> str:
+def why_issue(
+    request: Any, found: Any, certificate: x509.Certificate, ca: x509.Certificate | None, params: dict[str, Any]
+) -> str:
     """Why the internal CA must sign anew; '' when what is there is good."""
     if not found["key_matches"]:
         return "its key does not belong to it"
@@ -308,9 +360,11 @@ def why_issue(request: Any, found: Any, certificate: x509.Certificate, ca: x509.
         return f"it was issued by another CA, {found['issuer']}"
     if (found["names"], found["addresses"]) != (sorted(set(request["names"])), sorted(set(request["addresses"]))):
         return f"it is for {', '.join(found['names'] + found['addresses'])}"
-    if found["days_left"] < renew:
+    if found["usage"] not in (request.get("usage", "server"), "any"):
+        return f"its usage is {found['usage']}"
+    if found["days_left"] < params["renew_days"]:
         return f"it has {found['days_left']} days left"
-    return ""
+    return "its renewal was asked for" if params.get("renew") else ""
 
 
 def why_copy(name: str, chain: bytes, key: bytes, params: dict[str, Any]) -> str:
@@ -339,17 +393,32 @@ def modes_of(path: Path, names: list[str]) -> list[dict[str, str]]:
     return wrong
 
 
+def judge(
+    request: dict[str, Any], found: dict[str, Any], certificate: x509.Certificate, params: dict[str, Any], now: datetime
+) -> tuple[str, bool, bool]:
+    """Return (why the internal CA must sign anew or '', whether with a new key, whether a foreign CA signed it)."""
+    ca, *others = [*cas_of(params["ca"]), *cas_of(params.get("others", ""))] or [None]
+    organization = params["organization"]
+    foreign = is_foreign(certificate, [one for one in (ca, *others) if one], organization, now)
+    # What an authority issued is the business of the unit that keeps it, unless nginx would refuse it.
+    kept = request["source"] == "acme" and not is_internal(certificate, organization)
+    if kept and found["key_matches"]:
+        return "", False, foreign
+    if is_revoked(certificate, params.get("crl", "")):
+        return "it is revoked", True, foreign
+    return why_issue(request, found, certificate, ca, params), False, foreign
+
+
 def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
     """Make the whole answer (see RETURN) for the module's parameters at the time `now`."""
     path, requests = Path(params["path"]), params["requests"]
     names = [request["name"] for request in requests]
     orphans = sorted(e.name for e in path.iterdir() if e.name not in names) if path.is_dir() else []
     result: dict[str, Any] = {"to_issue": [], "to_copy": [], "foreign": [], "certificates": []}
-    ca = x509.load_pem_x509_certificate(params["ca"].encode()) if HAS_CRYPTOGRAPHY and params["ca"] else None
     for request in requests:
         name, files = request["name"], request["source"] == "files"
         chain, key = (read(path / name / file) for file, _ in FILES)
-        reason, certificate = "", None
+        reason, certificate, new_key = "", None, False
         if chain is None or key is None:
             reason = "there is none" if chain is None else "its key is missing"
         elif files:
@@ -361,17 +430,17 @@ def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
                 reason = reason or ("" if files else "what is there is no certificate")
         if certificate is not None:
             found = describe(name, certificate, key or b"", now)
-            result["certificates"].append(found)
+            about = {"source": request["source"], "used_by": request.get("used_by", "")}
+            result["certificates"].append({**found, **about})
             if not files:
-                if is_foreign(certificate, ca, params["organization"], now):
+                why, new_key, foreign = judge(request, found, certificate, params, now)
+                reason = reason or why
+                if foreign:
                     result["foreign"].append({key: found[key] for key in ("name", "issuer", "end")})
-                # What an authority issued is the business of the unit that keeps it, unless nginx would refuse it.
-                kept = request["source"] == "acme" and not is_internal(certificate, params["organization"])
-                if not kept or not found["key_matches"]:
-                    reason = reason or why_issue(request, found, certificate, ca, params["renew_days"])
         if reason:
             verb, new = ("to_copy", "copy it") if files else ("to_issue", f"issue it for {', '.join(request['names'])}")
-            result[verb].append({"name": name, "reason": f"{name}: {reason}; {new}"})
+            entry = {"name": name, "reason": f"{name}: {reason}; {new}"}
+            result[verb].append(entry if files else {**entry, "new_key": new_key})
     acme = Path("/etc/gatehouse/acme/acme.json").exists()
     fixed = {"cryptography": HAS_CRYPTOGRAPHY, "modes": modes_of(path, names), "orphans": orphans, "acme": acme}
     return {**result, **fixed}
@@ -387,6 +456,8 @@ def main() -> None:
         "source": {"type": "str", "required": True, "choices": ["internal_ca", "files", "acme"]},
         "chain": text,
         "key": {**text, "no_log": False},
+        "usage": {"type": "str", "choices": ["server", "client"], "default": "server"},
+        "used_by": text,
     }
     module = AnsibleModule(
         argument_spec={
@@ -395,6 +466,9 @@ def main() -> None:
             "chain_sums": {"type": "dict", "default": {}},
             "key_sums": {"type": "dict", "default": {}, "no_log": False},
             "ca": text,
+            "others": text,
+            "crl": text,
+            "renew": {"type": "bool", "default": False},
             "organization": {"type": "str", "required": True},
             "days": {"type": "int", "required": True},
             "renew_days": {"type": "int", "required": True},

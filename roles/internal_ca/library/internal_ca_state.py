@@ -12,6 +12,19 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 try:
+    from ansible.module_utils import gatehouse_revocation as revocation
+    from ansible.module_utils.gatehouse_authority import (
+        Authority,
+        Issued,
+        certificates,
+        end_of,
+        issued,
+        next_update_of,
+        pem_of,
+        read,
+        revocation_lists,
+        signed_by,
+    )
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import (
@@ -30,9 +43,12 @@ DOCUMENTATION = r"""
 module: internal_ca_state
 short_description: Read a CA folder and say whether it fits
 description:
-  - Reads C(ca.pem) and C(ca.key) in one folder of the host it runs on and changes nothing.
+  - Reads the folder of a CA on the host it runs on and changes nothing. C(ca.pem) and C(ca.key) are the CA that signs;
+    C(next/) and C(former/) hold another pair while one replaces the other; C(parents.pem) what stands above a CA
+    that was brought, C(issued/<host>/) a copy of each certificate.
   - Fails, with every problem and its remedy at once, when a CA is there that cannot be used or that differs
     from the inputs. A CA is never changed in place, because every certificate it signed depends on it.
+  - Says which revocation lists have to be signed anew, and what both ends of a connection must trust.
 options:
   path:
     description: The folder.
@@ -61,6 +77,24 @@ options:
     type: list
     elements: str
     default: []
+  brought:
+    description: The CA was made elsewhere. It need not have the other inputs, and its key may be elsewhere too.
+    type: bool
+    default: false
+  hosts:
+    description: The hosts that there are. What was issued to any other is revoked; none means that nobody left.
+    type: list
+    elements: str
+    default: []
+  revoked:
+    description: Hosts, or serial numbers in hexadecimal, whose certificates are revoked.
+    type: list
+    elements: str
+    default: []
+  crl_days:
+    description: How long a revocation list is good; with less than half of that left it is signed anew.
+    type: int
+    default: 180
 attributes:
   check_mode:
     support: full
@@ -97,6 +131,27 @@ modes:
   type: list
   elements: dict
   returned: success
+stage:
+  description: C(begun) while C(next/) waits to become the CA, C(switching) in the midst of that, C(switched) while
+    C(former/) is still trusted, else empty.
+  type: str
+  returned: success
+lists:
+  description: Revocation lists that have to be signed, as C(path), C(folder), C(issuer), C(reason) and C(revoked)
+    (each C(serial_number) and C(revocation_date)).
+  type: list
+  elements: dict
+  returned: success
+bundles:
+  description: Files for both ends of a connection that are not as they should be, as C(path) and C(content).
+  type: list
+  elements: dict
+  returned: success
+expired:
+  description: Records of certificates that have ended.
+  type: list
+  elements: str
+  returned: success
 problems:
   description: Each problem with its remedy.
   type: list
@@ -104,6 +159,7 @@ problems:
   returned: failure
 """
 
+FOLDERS = ("", "next", "former")
 MODES = {"": "0700", "ca.pem": "0644", "ca.key": "0600"}
 # A root cannot be replaced in an afternoon: every client must come to trust the new one first.
 WARN_DAYS = 365
@@ -113,28 +169,12 @@ ANEW = "begin a new CA: move {path} away and run again, then every certificate i
 def wrong_modes(path: Path) -> list[dict[str, str]]:
     """Files of the CA in folder `path` whose mode is not the wanted one; what is not there is skipped."""
     wrong = []
-    for name, mode in MODES.items():
-        file = path / name
+    for file, mode in [(path / folder / name, mode) for folder in FOLDERS for name, mode in MODES.items()]:
         if file.exists():
             found = f"{stat.S_IMODE(file.stat().st_mode):04o}"
             if found != mode:
                 wrong.append({"path": str(file), "mode": mode, "found": found})
     return wrong
-
-
-def read(path: Path) -> bytes | None:
-    """Return the bytes of a file, None when there is no such file."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-
-
-def end_of(certificate: x509.Certificate) -> datetime:
-    """When a certificate ends, in UTC. cryptography before 42 has only the naive attribute."""
-    if hasattr(certificate, "not_valid_after_utc"):
-        return certificate.not_valid_after_utc
-    return certificate.not_valid_after.replace(tzinfo=UTC)
 
 
 def constraints_of(certificate: x509.Certificate) -> tuple[list[str], list[str], list[str]]:
@@ -240,36 +280,171 @@ def key_problem(certificate: x509.Certificate | None, key_pem: bytes, params: di
     return ""
 
 
-def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """Tell what stands in the folder: `present`, `days_left`, `excluded`, `modes` and `problems` (see RETURN)."""
-    path = Path(params["path"])
-    pem, key_pem = (read(path / name) for name in ("ca.pem", "ca.key"))
-    excluded = excluded_for(params["permitted_dns"], params["permitted_ip"])
-    result = {"present": pem is not None, "days_left": 0, "excluded": excluded, "modes": wrong_modes(path)}
-    problems = network_problems(params["permitted_ip"])
-    if not params["passphrase"]:
-        return {**result, "problems": [*problems, "internal_ca_passphrase is empty: write one, in a vault"]}
-    certificate = None
+def parents_of(
+    path: Path, certificate: x509.Certificate, now: datetime
+) -> tuple[list[x509.Certificate], list[str], list[str]]:
+    """Return (what stands above a CA, the root last; their revocation lists as PEM texts; problems).
+
+    OpenSSL looks for a list of every authority of a chain (X509_V_FLAG_CRL_CHECK_ALL), so those have to be here too.
+    """
+    chain, lists = path / "parents.pem", path / "parents.crl.pem"
+    try:
+        above = certificates(read(chain) or b"")
+    except ValueError:
+        return [], [], [f"{chain} is damaged: write the certificates above ca.pem there, the root last (PEM)"]
+    below = certificate
+    for parent in above:
+        if not signed_by(below, parent):
+            break
+        below = parent
+    else:
+        if signed_by(below, below):
+            return above, *_lists_of(above, lists, now)
+    what = "does not lead from it to a root" if above else "is not there"
+    return (
+        [],
+        [],
+        [
+            f"{path}/ca.pem is signed by another authority, and {chain} {what}: write those above it there, "
+            "the root last"
+        ],
+    )
+
+
+def _lists_of(above: list[x509.Certificate], file: Path, now: datetime) -> tuple[list[str], list[str]]:
+    """Return (the text with the lists of the authorities `above`, problems)."""
+    text = read(file) or b""
+    try:
+        found = [crl for crl in revocation_lists(text) if next_update_of(crl) > now]
+    except ValueError:
+        return [], [f"{file} is damaged: write there the revocation list of each authority in parents.pem (PEM)"]
+    lacking = [one.subject.rfc4514_string() for one in above if not any(signed_by(crl, one) for crl in found)]
+    problems = [f"{file} has no revocation list in force of {name}: have it signed, and add it" for name in lacking]
+    return [text.decode()], problems
+
+
+def pair_of(folder: Path, params: dict[str, Any]) -> tuple[Authority | None, list[str]]:
+    """Return (the authority of a folder, None when there is no ca.pem; problems with it and its key)."""
+    pem, key_pem = (read(folder / name) for name in ("ca.pem", "ca.key"))
+    certificate, problems = None, []
     if pem is not None:
         try:
-            certificate = x509.load_pem_x509_certificate(pem)
-        except ValueError:
-            problems.append(
-                f"{path}/ca.pem is not a PEM certificate: put it back from a backup, or {ANEW.format(path=path)}"
-            )
-    if pem is not None and key_pem is None:
+            certificate = certificates(pem)[0]
+        except (ValueError, IndexError):
+            anew = ANEW.format(path=folder)
+            problems.append(f"{folder}/ca.pem is not a PEM certificate: put it back from a backup, or {anew}")
+    if pem is not None and key_pem is None and not params["brought"]:
         problems.append(
-            f"{path}/ca.pem is there without its key: copy ca.key from the controller that made this CA, or "
-            f"{ANEW.format(path=path)}"
+            f"{folder}/ca.pem is there without its key: copy ca.key from the controller that made this CA, or "
+            f"{ANEW.format(path=folder)}"
         )
     if key_pem is not None:
-        problems += filter(None, [key_problem(certificate, key_pem, params)])
-    if certificate is not None:
-        problems += differences(certificate, params)
-        result["days_left"] = (end_of(certificate) - now).days
-        if end_of(certificate) <= now:
-            problems.append(f"{path}/ca.pem ended on {end_of(certificate):%Y-%m-%d}: {ANEW.format(path=path)}")
+        problems += filter(None, [key_problem(certificate, key_pem, {**params, "path": folder})])
+    return Authority(folder, certificate, key_pem is not None) if certificate else None, problems
+
+
+def stage_of(path: Path) -> str:
+    """Tell how far the replacement of one CA by the next is."""
+    waits, trusted = (path / "next" / "ca.pem").exists(), (path / "former" / "ca.pem").exists()
+    return {(True, False): "begun", (True, True): "switching", (False, True): "switched"}.get((waits, trusted), "")
+
+
+def lists_due(
+    authorities: list[Authority], records: list[Issued], params: dict[str, Any], now: datetime
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return (the revocation lists to sign; problems with those that cannot be signed here). The first CA signs."""
+    due, problems = [], []
+    ended = revocation.ended_serials(records, now)
+    for authority in authorities:
+        signs = authority is authorities[0]
+        wanted = revocation.wanted_serials(authority, records, params["hosts"], params["revoked"], signs)
+        if not authority.has_key:
+            problems += filter(None, [revocation.brought_problem(authority, wanted, ended, now)])
+        elif found := revocation.to_sign(authority, wanted, ended, params["crl_days"], now):
+            due.append(found)
+    problems += [
+        f"internal_ca_revoked has {entry!r}, which is no host and no serial number: write a host of the inventory, or "
+        "what `openssl x509 -noout -serial` prints"
+        for entry in revocation.nobody_meant(params["revoked"], params["hosts"], records)
+    ]
+    return due, problems
+
+
+def bundles_of(
+    path: Path, authorities: list[Authority], above: list[x509.Certificate], lists: list[str]
+) -> list[dict[str, str]]:
+    """Return the files for both ends of a connection that are not there as they should be: [{path, content}].
+
+    `trust.pem` has the roots, `chain.pem` what a server sends after its leaf, `crl.pem` the list of every authority.
+    """
+    signer = authorities[0]
+    roots = [one.certificate for one in authorities if one.is_root]
+    texts = {
+        "trust.pem": pem_of([*above[-1:], *(root for root in roots if root not in above)]),
+        "chain.pem": "" if signer.is_root else pem_of([signer.certificate, *above[:-1]]),
+        "crl.pem": "".join([*((read(one.list_file) or b"").decode() for one in authorities), *lists]),
+    }
+    return [
+        {"path": str(path / name), "content": text}
+        for name, text in texts.items()
+        if read(path / name) != text.encode()
+    ]
+
+
+def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """Make the whole answer (see RETURN) for the module's parameters at the time `now`."""
+    path = Path(params["path"])
+    excluded = excluded_for(params["permitted_dns"], params["permitted_ip"])
+    stage = stage_of(path)
+    result = {"present": (path / "ca.pem").exists(), "days_left": 0, "excluded": excluded, "modes": wrong_modes(path)}
+    result |= {"stage": stage, "lists": [], "bundles": [], "expired": [], "offline": False}
+    problems = network_problems(params["permitted_ip"])
+    if not params["passphrase"] and not params["brought"]:
+        return {**result, "problems": [*problems, "internal_ca_passphrase is empty: write one, in a vault"]}
+    if stage == "switching":  # An interrupted run left two halves, which internal_ca_switch joins.
+        return {**result, "present": True, "problems": problems}
+    signer, found = pair_of(path, params)
+    problems += found
+    if params["brought"] and not result["present"]:
+        problems.append(
+            f"{path}/ca.pem is not there, and internal_ca_brought says that it was made elsewhere: put it there, or "
+            "take internal_ca_brought away to have one made"
+        )
+    if signer is not None:
+        if not params["brought"]:
+            problems += differences(signer.certificate, params)
+        result["days_left"] = (end_of(signer.certificate) - now).days
+        result["offline"] = not signer.has_key
+        if end_of(signer.certificate) <= now:
+            problems.append(f"{path}/ca.pem ended on {end_of(signer.certificate):%Y-%m-%d}: {ANEW.format(path=path)}")
+    if signer is not None and not problems:
+        problems += complete(result, path, signer, params, now)
     return {**result, "problems": problems}
+
+
+def complete(result: dict[str, Any], path: Path, signer: Authority, params: dict[str, Any], now: datetime) -> list[str]:
+    """Add to the answer what hangs on a sound CA; return problems with that."""
+    others, problems = [], []
+    for name in ("next", "former"):
+        other, found = pair_of(path / name, params) if (path / name / "ca.pem").exists() else (None, [])
+        others += [other] if other else []
+        problems += found
+    above, texts = [], list[str]()
+    if not signer.is_root:
+        above, texts, found = parents_of(path, signer.certificate, now)
+        problems += found
+    try:
+        records = issued(path)
+    except ValueError as error:
+        return [*problems, str(error)]
+    due, found = lists_due([signer, *others], records, params, now)
+    problems += found
+    if not problems:
+        ended = revocation.ended_serials(records, now)
+        result["expired"] = [str(one.path) for one in records if one.certificate.serial_number in ended]
+        result["lists"] = due
+        result["bundles"] = [] if due else bundles_of(path, [signer, *others], above, texts)
+    return problems
 
 
 def main() -> None:
@@ -282,6 +457,10 @@ def main() -> None:
             "curve": {"type": "str", "required": True, "choices": ["secp256r1", "secp384r1"]},
             "permitted_dns": {"type": "list", "elements": "str", "default": []},
             "permitted_ip": {"type": "list", "elements": "str", "default": []},
+            "brought": {"type": "bool", "default": False},
+            "hosts": {"type": "list", "elements": "str", "default": []},
+            "revoked": {"type": "list", "elements": "str", "default": []},
+            "crl_days": {"type": "int", "default": 180},
         },
         supports_check_mode=True,
     )

@@ -100,6 +100,8 @@ def page_templates(sites: Iterable[Mapping[str, Any]], pages: Mapping[str, Mappi
     templates = []
     for site in sites:
         folder, own = f"pages/{site['name']}", {"unavailable": site["error_page"]}
+        if site["unavailable"] == "close":
+            continue
         if site["maintenance"]["enabled"]:
             own["maintenance"] = site["maintenance"]["page"]
         for kind, file in own.items():

@@ -98,8 +98,8 @@ def entries(folder: str) -> Iterator[tuple[str, int, str]]:
 def spoil(name: str, folder: int) -> None:
     """Make an entry unreadable for workers that keep its file open: they read its head for each answer.
 
-    The head begins with the version of the format (ngx_http_file_cache_header_t), and 0 is none. A file that has another
-    name too may be somebody else's, and is left as it is.
+    The head begins with the version of the format (ngx_http_file_cache_header_t), and 0 is none. A file that has
+    another name too may be somebody else's, and is left as it is.
     """
     handle = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     try:
