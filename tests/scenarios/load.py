@@ -1,7 +1,7 @@
 """Runs on the client: asks for a site over HTTPS without pause, in five ways at once, and writes down every request.
 
 Reads {addresses, name, seconds, stop, report, kinds} as JSON from its argument. It ends when the file `stop` is there,
-or after `seconds`, and leaves `report`: {kind: {answers: [[moment, host, release]], failures, reopened, posted: [ids]}}.
+or after `seconds`, and leaves `report`: {kind: {answers: [[moment, host, release]], failures, reopened, posted}}.
 
 Kinds: `get` and `post` (a connection for each request), `slow` (2 s each), `kept` (one connection for all requests),
 `live` (a WebSocket). A kept connection that the server closed between two requests, before a byte of an answer came,
@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 SETTINGS = json.loads(sys.argv[1])
-TRUST = ssl.create_default_context(cafile="/srv/ca.pem")
 STARTED = time.monotonic()
 GOING_AWAY = 1001
 # Seconds between two requests of a kind.
@@ -51,16 +50,21 @@ class Tally:
         self.failures.append(f"{time.strftime('%H:%M:%S', time.gmtime())} {type(problem).__name__}: {problem}")
 
 
+def secured(plain: socket.socket) -> ssl.SSLSocket:
+    """Shake hands as somebody who trusts what /srv/ca.pem has at this moment."""
+    return ssl.create_default_context(cafile="/srv/ca.pem").wrap_socket(plain, server_hostname=SETTINGS["name"])
+
+
 class Connection(http.client.HTTPSConnection):
     """A connection to one address under the site's name."""
 
     def __init__(self, address: str) -> None:
-        super().__init__(SETTINGS["name"], timeout=15, context=TRUST)
+        super().__init__(SETTINGS["name"], timeout=15)
         self.address = address
 
     def connect(self) -> None:
         plain = socket.create_connection((self.address, 443), timeout=15)
-        self.sock = TRUST.wrap_socket(plain, server_hostname=SETTINGS["name"])
+        self.sock = secured(plain)
 
 
 def ask(connection: Connection, method: str, path: str, body: bytes | None = None) -> bytes:
@@ -122,7 +126,7 @@ class Live:
 
     def open(self, address: str) -> ssl.SSLSocket:
         plain = socket.create_connection((address, 443), timeout=15)
-        opened = TRUST.wrap_socket(plain, server_hostname=SETTINGS["name"])
+        opened = secured(plain)
         key = base64.b64encode(os.urandom(16)).decode()
         lines = [f"Host: {SETTINGS['name']}", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
         opened.sendall("\r\n".join(["GET /live HTTP/1.1", *lines, f"Sec-WebSocket-Key: {key}", "", ""]).encode())

@@ -205,7 +205,15 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({POOL + "next_upstream": ["off"], POOL + "retry_non_idempotent": True},
      "proxy_upstreams[0].retry_non_idempotent has no meaning with next_upstream: [off]: no other member is asked;"
      " take it away, or write next_upstream: [error, timeout]"),
-    ({"proxy_upstreams.1": {"name": "Shop", "members": [{"name": "c", "address": "10.0.0.3", "port": 80}]}},
+    ({POOL + "transport": "mtls", POOL + "tls": {"name": "shop.example.org"}},
+     "proxy_upstreams[0].transport mtls of upstream shop has nothing to verify its members by;"
+     " write proxy_upstream_ca (the internal CA's trust.pem), or tls.ca, or transport: http"),
+    ({POOL + "transport": "https", "proxy_upstream_ca": "/srv/trust.pem", POOL + "tls": {"name": "*.example.org"}},
+     "proxy_upstreams[0].tls.name *.example.org is no name that can be asked for; write one full name"),
+    ({POOL + "tls": {"name": "shop.example.org"}},
+     "proxy_upstreams[0].tls.name has no meaning with transport: http, which is in clear (upstream shop);"
+     " take it away, or write transport: mtls"),
+    ({"proxy_upstreams.1": {**SOUND["proxy_upstreams"][0], "name": "Shop"}},
      "proxy_upstreams[1].name Shop is shop in other letters, and nginx does not tell them apart; give each its own"
      " name"),
     # one proxy
@@ -269,6 +277,7 @@ def problems(filters: Filters, values: dict[str, Any]) -> list[str]:
     """Return what the filters say of the values, with their defaults, as preflight words it."""
     full = {name: filters("spec_values")(values.get(name), option, name) for name, option in OPTIONS.items()}
     found = [*filters("proxy_problems")(full), *filters("location_problems")(full)]
+    found += filters("transport_problems")(full, {})
     found += [*filters("site_problems")(full["proxy_sites"]), *filters("upstream_problems")(full["proxy_upstreams"])]
     texts = []
     for one in found:

@@ -204,8 +204,8 @@ def test_static_folders_are_told_once(filters: Filters) -> None:
 
 def test_a_site_has_a_page_for_people_and_one_for_programs(filters: Filters) -> None:
     pages = {"unavailable": {"title": "Sorry"}, "maintenance": {"title": "Soon"}}
-    quiet = site(error_page="/own.html", maintenance={"enabled": False, "page": "/soon.html"})
-    busy = site(error_page="", maintenance={"enabled": True, "page": "/soon.html"})
+    quiet = site(unavailable="page", error_page="/own.html", maintenance={"enabled": False, "page": "/soon.html"})
+    busy = site(unavailable="page", error_page="", maintenance={"enabled": True, "page": "/soon.html"})
 
     def found(place: dict[str, Any]) -> list[tuple[str, str, Any]]:
         return [(item["dest"], item["src"], item["vars"]) for item in filters("page_templates")([place], pages)]

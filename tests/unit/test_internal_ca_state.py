@@ -296,3 +296,171 @@ def test_clients_of_a_ca_for_domains_only(folder: Folder, names: list[str], erro
             shake_hands(ca, chain, "shop.lab.test")
     else:
         shake_hands(ca, chain, "shop.lab.test")
+
+
+def on_record(folder: Folder, host: str, serial: int, days: float = 60) -> str:
+    """Put a certificate that the CA issued to a host on record; return its serial number as OpenSSL prints it."""
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Lab CA")])
+    start, end = NOW - timedelta(days=100), NOW + timedelta(days=days)
+    builder = x509.CertificateBuilder(issuer, issuer, folder.key.public_key(), serial, start, end)
+    path = folder.path / "issued" / host / f"endpoint.{serial}.pem"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(builder.sign(folder.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    text = f"{serial:X}"
+    return text if len(text) % 2 == 0 else f"0{text}"
+
+
+def write_list(folder: Folder, *serials: int, days: float = 180, path: str = "ca.crl.pem") -> None:
+    """Write the CA's revocation list as a run would have."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Lab CA")])
+    builder = x509.CertificateRevocationListBuilder(name, NOW, NOW + timedelta(days=days))
+    for serial in serials:
+        builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder(serial, NOW).build())
+    pem = builder.sign(folder.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    (folder.path / path).write_bytes(pem)
+
+
+def listed(folder: Folder, **changes: Any) -> tuple[str, list[int]]:
+    """Return (why the list has to be signed, what it has to have), ('', []) where it has not."""
+    due = folder.state(**changes)["lists"]
+    return (due[0]["reason"], [one["serial_number"] for one in due[0]["revoked"]]) if due else ("", [])
+
+
+def test_a_list_is_signed_when_there_is_none_and_before_it_ends(folder: Folder) -> None:
+    assert listed(folder) == ("there is none", [])
+    write_list(folder)
+    assert listed(folder) == ("", [])
+    write_list(folder, days=89)
+    assert listed(folder)[0] == f"it ends on {NOW + timedelta(days=89):%Y-%m-%d}"
+
+
+def test_who_left_or_is_named_is_revoked_and_stays_so(folder: Folder) -> None:
+    serials = {host: on_record(folder, host, number << 64) for host, number in (("web1", 1), ("web2", 2), ("web3", 3))}
+    write_list(folder)
+    assert listed(folder, hosts=["web1", "web2", "web3"]) == ("", [])
+    assert listed(folder, hosts=["web1", "web2"]) == ("1 more are revoked", [3 << 64])
+    assert listed(folder, hosts=[]) == ("", [])  # nobody knows who there is, so nobody left
+    assert listed(folder, revoked=["web1", serials["web2"].lower()])[1] == [1 << 64, 2 << 64]
+    write_list(folder, 2 << 64)
+    assert listed(folder) == ("", [])
+    assert listed(folder, revoked=["web1"])[1] == [1 << 64, 2 << 64]
+
+
+def test_what_ended_is_forgotten(folder: Folder) -> None:
+    on_record(folder, "web1", 1 << 64, days=-1)
+    write_list(folder, 1 << 64)
+    answer = folder.state(revoked=["web1"])
+    assert answer["lists"] == []
+    assert answer["expired"] == [str(folder.path / "issued" / "web1" / f"endpoint.{1 << 64}.pem")]
+
+
+def test_a_word_that_revokes_nothing_is_refused(folder: Folder) -> None:
+    assert folder.problems(hosts=["web1"], revoked=["web9"]) == [
+        "internal_ca_revoked has 'web9', which is no host and no serial number: write a host of the inventory, or what "
+        "`openssl x509 -noout -serial` prints"
+    ]
+
+
+def test_what_both_ends_are_told(folder: Folder) -> None:
+    write_list(folder)
+    bundles = {Path(one["path"]).name: one["content"] for one in folder.state()["bundles"]}
+    ca, crl = ((folder.path / name).read_text() for name in ("ca.pem", "ca.crl.pem"))
+    assert bundles == {"trust.pem": ca, "chain.pem": "", "crl.pem": crl}
+    for name, text in bundles.items():
+        (folder.path / name).write_text(text)
+    assert folder.state()["bundles"] == []
+
+
+@pytest.mark.parametrize(
+    ("folders", "stage"), [([], ""), (["next"], "begun"), (["next", "former"], "switching"), (["former"], "switched")]
+)
+def test_how_far_a_replacement_is(folder: Folder, folders: list[str], stage: str) -> None:
+    for name in folders:
+        (folder.path / name).mkdir()
+        for file in ("ca.pem", "ca.key"):
+            (folder.path / name / file).write_bytes((folder.path / file).read_bytes())
+    assert folder.state()["stage"] == stage
+
+
+def test_a_ca_whose_key_is_elsewhere_brings_its_list(folder: Folder) -> None:
+    (folder.path / "ca.key").unlink()
+    about = {"brought": True, "curve": "secp384r1", "passphrase": ""}
+    remedy = "have the authority sign one and put it at CA/ca.crl.pem (PEM)"
+    assert folder.problems(**about) == [
+        f"CA/ca.crl.pem has no revocation list of CA/ca.pem, whose key is not here: {remedy}"
+    ]
+    write_list(folder)
+    assert folder.state(**about)["offline"]
+    serial = on_record(folder, "web1", 1 << 64)
+    assert folder.problems(**about, revoked=["web1"]) == [
+        f"CA/ca.crl.pem lacks what the inventory revokes, {serial.lstrip('0')}: {remedy}"
+    ]
+    write_list(folder, days=-1)
+    assert folder.problems(**about) == [
+        f"CA/ca.crl.pem ended on {NOW - timedelta(days=1):%Y-%m-%d}, and then everybody is refused: {remedy}"
+    ]
+
+
+def test_a_ca_that_was_to_be_brought_is_never_made(tmp_path: Path) -> None:
+    (tmp_path / "ca").mkdir()
+    answer = internal_ca_state.state({**WANTED, "path": str(tmp_path / "ca"), "brought": True}, NOW)
+    assert answer["problems"] == [
+        f"{tmp_path}/ca/ca.pem is not there, and internal_ca_brought says that it was made elsewhere: put it there, or "
+        "take internal_ca_brought away to have one made"
+    ]
+
+
+def intermediate(folder: Folder) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    """Make the CA one that a root elsewhere signed; return that root's key and certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    root = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Root")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Lab CA")])
+    span = NOW - timedelta(days=9), NOW + timedelta(days=900)
+    top = x509.CertificateBuilder(root, root, key.public_key(), 1, *span).sign(key, hashes.SHA256())
+    middle = x509.CertificateBuilder(root, name, folder.key.public_key(), 2, *span).sign(key, hashes.SHA256())
+    (folder.path / "ca.pem").write_bytes(middle.public_bytes(serialization.Encoding.PEM))
+    return key, top
+
+
+def test_an_intermediate_ca_comes_with_what_is_above_it(folder: Folder) -> None:
+    key, root = intermediate(folder)
+    about = {"brought": True}
+    above = "write those above it there, the root last"
+    assert folder.problems(**about) == [
+        f"CA/ca.pem is signed by another authority, and CA/parents.pem is not there: {above}"
+    ]
+    pem = root.public_bytes(serialization.Encoding.PEM)
+    (folder.path / "parents.pem").write_bytes(pem)
+    assert folder.problems(**about) == [
+        "CA/parents.crl.pem has no revocation list in force of CN=Root: have it signed, and add it"
+    ]
+    builder = x509.CertificateRevocationListBuilder(root.subject, NOW, NOW + timedelta(days=9))
+    roots_list = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    (folder.path / "parents.crl.pem").write_bytes(roots_list)
+    write_list(folder)
+    bundles = {Path(one["path"]).name: one["content"] for one in folder.state(**about)["bundles"]}
+    assert bundles["trust.pem"] == pem.decode()
+    assert bundles["chain.pem"] == (folder.path / "ca.pem").read_text()
+    assert bundles["crl.pem"] == (folder.path / "ca.crl.pem").read_text() + roots_list.decode()
+
+
+switch = load("internal_ca_switch", ROLE / "library" / "internal_ca_switch.py").switch
+
+
+@pytest.mark.parametrize("moved", [0, 1, 2])
+def test_a_switch_that_was_interrupted_is_completed(folder: Folder, moved: int) -> None:
+    path, following = folder.path, folder.path / "next"
+    following.mkdir()
+    for name in ("ca.pem", "ca.key"):
+        (following / name).write_text(f"next {name}")
+    before = {name: (path / name).read_bytes() for name in ("ca.pem", "ca.key")}
+    if moved:  # as a run leaves it that was killed after so many renames
+        (path / "former").mkdir()
+        for name in ("ca.pem", "ca.key"):
+            (path / "former" / name).write_bytes(before[name])
+        for name in ("ca.pem", "ca.key")[: moved - 1]:
+            (following / name).replace(path / name)
+    switch(path)
+    assert {name: (path / name).read_text() for name in before} == {name: f"next {name}" for name in before}
+    assert {name: (path / "former" / name).read_bytes() for name in before} == before
+    assert not following.exists()

@@ -397,16 +397,15 @@ def judge(
     request: dict[str, Any], found: dict[str, Any], certificate: x509.Certificate, params: dict[str, Any], now: datetime
 ) -> tuple[str, bool, bool]:
     """Return (why the internal CA must sign anew or '', whether with a new key, whether a foreign CA signed it)."""
-    ca, *others = [*cas_of(params["ca"]), *cas_of(params.get("others", ""))] or [None]
-    organization = params["organization"]
-    foreign = is_foreign(certificate, [one for one in (ca, *others) if one], organization, now)
+    organization, cas = params["organization"], cas_of(params["ca"])
+    foreign = is_foreign(certificate, [*cas, *cas_of(params.get("others", ""))], organization, now)
     # What an authority issued is the business of the unit that keeps it, unless nginx would refuse it.
     kept = request["source"] == "acme" and not is_internal(certificate, organization)
     if kept and found["key_matches"]:
         return "", False, foreign
     if is_revoked(certificate, params.get("crl", "")):
         return "it is revoked", True, foreign
-    return why_issue(request, found, certificate, ca, params), False, foreign
+    return why_issue(request, found, certificate, cas[0] if cas else None, params), False, foreign
 
 
 def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:

@@ -326,7 +326,7 @@ def _lists_of(above: list[x509.Certificate], file: Path, now: datetime) -> tuple
 def pair_of(folder: Path, params: dict[str, Any]) -> tuple[Authority | None, list[str]]:
     """Return (the authority of a folder, None when there is no ca.pem; problems with it and its key)."""
     pem, key_pem = (read(folder / name) for name in ("ca.pem", "ca.key"))
-    certificate, problems = None, []
+    certificate, problems = None, list[str]()
     if pem is not None:
         try:
             certificate = certificates(pem)[0]
@@ -424,12 +424,12 @@ def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
 
 def complete(result: dict[str, Any], path: Path, signer: Authority, params: dict[str, Any], now: datetime) -> list[str]:
     """Add to the answer what hangs on a sound CA; return problems with that."""
-    others, problems = [], []
+    others, problems = list[Authority](), list[str]()
     for name in ("next", "former"):
         other, found = pair_of(path / name, params) if (path / name / "ca.pem").exists() else (None, [])
         others += [other] if other else []
         problems += found
-    above, texts = [], list[str]()
+    above, texts = list[x509.Certificate](), list[str]()
     if not signer.is_root:
         above, texts, found = parents_of(path, signer.certificate, now)
         problems += found

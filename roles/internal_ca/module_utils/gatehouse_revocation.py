@@ -62,6 +62,13 @@ def newest_list(authority: Authority, pem: bytes) -> x509.CertificateRevocationL
     return max(own, key=next_update_of, default=None)
 
 
+def revoked_at(entry: x509.RevokedCertificate) -> datetime:
+    """Return when an entry was revoked, in UTC. cryptography before 42 has only the naive attribute."""
+    if hasattr(entry, "revocation_date_utc"):
+        return entry.revocation_date_utc
+    return entry.revocation_date.replace(tzinfo=UTC)
+
+
 def to_sign(
     authority: Authority, wanted: set[int], ended: set[int], crl_days: int, now: datetime
 ) -> dict[str, Any] | None:
@@ -74,7 +81,7 @@ def to_sign(
         present = newest_list(authority, pem or b"")
     except ValueError:
         present = None
-    dates = {one.serial_number: one.revocation_date.replace(tzinfo=UTC) for one in present or ()}
+    dates = {one.serial_number: revoked_at(one) for one in present or ()}
     numbers = (wanted | set(dates)) - ended
     if present is None:
         reason = "there is none"

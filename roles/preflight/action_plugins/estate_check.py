@@ -2,8 +2,8 @@
 
 The plugin collects (specs of the roles, plays, variables of every host, certificate files), evaluates each
 variable leaf by leaf, so that one undefined name hides nothing else, and leaves the judging to pure filters:
-spec_problems, unknown_variables, missing_variables, address_problems, proxy_problems, upstream_problems, site_problems,
-location_problems, unpermitted_names, acme_problems, certificate_problems.
+spec_problems, unknown_variables, missing_variables, address_problems, proxy_problems, upstream_problems,
+transport_problems, site_problems, location_problems, unpermitted_names, acme_problems, certificate_problems.
 
 Where a value was written comes from ansible-core's Origin tag, which 2.19 keeps on each value read from YAML.
 """
@@ -34,6 +34,7 @@ ValuePath = tuple[str | int, ...]
 _SECRET = re.compile(r"^vault_|_(passphrase|password|secret|secrets|token)$")
 # Seconds that all host names of an estate may take to be resolved; what takes longer is not judged.
 _RESOLVE_SECONDS = 3.0
+_ENDPOINT = ("tls_endpoint_mode", "tls_endpoint_port")
 _PERMITTED = "internal_ca_permitted_dns"
 _ADDRESSES = ("private_address", "ansible_host", "public_address", "private_network", "edge_network")
 # Lookups that do something (make a password, run a command, ask the network) wait for the play that needs
@@ -449,7 +450,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             problems = [*_pure("proxy_problems", estate), *_pure("location_problems", estate)]
             problems += _pure("site_problems", sites)
             problems += _pure("upstream_problems", upstreams, list(self.problems.hosts))
-            problems += self._missing_files(sites) + self._unresolved(upstreams)
+            problems += _pure("transport_problems", estate, self._endpoints())
+            wanted = [*_pure("site_files", sites), *_pure("upstream_ca_files", upstreams)]
+            problems += self._missing_files(wanted) + self._unresolved(upstreams)
             for found in problems:
                 host.add(found)
         if _PERMITTED in host.raw:
@@ -464,10 +467,22 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             for found in self.files[key]:
                 host.add({**found, "path": [*wanted["path"], found["part"]]})
 
-    def _missing_files(self, sites: Any) -> list[dict[str, Any]]:
-        """Return the files of sites that are not where `copy` would look for them."""
+    def _endpoints(self) -> dict[str, dict[str, Any]]:
+        """Return {host: {tls_endpoint_mode, tls_endpoint_port}} of the hosts that have an endpoint."""
+        found = {}
+        for host in self.problems.hosts.values():
+            if "tls_endpoint_address" not in host.raw:
+                continue
+            about = {name: self.known[name].get("default") for name in _ENDPOINT if name in self.known}
+            about |= {name: host.evaluate(name) for name in _ENDPOINT if name in host.raw}
+            if about.get("tls_endpoint_mode") != "none":
+                found[host.name] = about
+        return found
+
+    def _missing_files(self, files: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return the files that are not where `copy` would look for them, as problems."""
         problems = []
-        for wanted in _pure("site_files", sites):
+        for wanted in files:
             try:
                 self._find_needle("files", wanted["file"])
             except AnsibleError:

@@ -37,7 +37,8 @@ def upstream_problems(upstreams: Any, hosts: Sequence[str] = ()) -> list[Problem
     problems, owners = [], dict[str, str]()
     for index, upstream in _entries(upstreams):
         name = str(upstream.get("name"))
-        found = [*_members(upstream, f"upstream {name}", hosts), *_retries(upstream), *_times(upstream)]
+        title = f"upstream {name}"
+        found = [*_members(upstream, title, hosts), *_retries(upstream), *_times(upstream), *_verified(upstream, title)]
         owner = owners.setdefault(name.lower(), name)
         if owner != name:
             text = f"{name} is {owner} in other letters, and nginx does not tell them apart"
@@ -113,6 +114,73 @@ def _times(value: Mapping[str, Any]) -> list[Problem]:
     ]
 
 
+def _verified(upstream: Mapping[str, Any], title: str) -> list[Problem]:
+    """Return what leaves members unverified over TLS by name, and settings of TLS without it."""
+    tls, transport = upstream.get("tls"), upstream.get("transport")
+    own = tls if isinstance(tls, Mapping) else {}
+    if transport == "http":
+        given = [key for key in ("name", "ca", "crl") if own.get(key)]
+        text = f"has no meaning with transport: http, which is in clear ({title})"
+        return [_problem(["tls", key], text, "take it away, or write transport: mtls") for key in given]
+    if str(own.get("name") or "").startswith("*"):
+        return [_problem(["tls", "name"], f"{own['name']} is no name that can be asked for", "write one full name")]
+    problems = []
+    for place, member in _entries([] if own.get("name") else upstream.get("members")):
+        address = str(member.get("address"))
+        name = str(member.get("tls_name") or "")
+        if name.startswith("*") or (not name and not _is_host_name(address)):
+            text = f"is missing: nothing says which name the certificate of {member.get('name')} must be for"
+            remedy = "write tls.name of the upstream, or this for each member, or transport: http"
+            problems.append(_problem(["members", place, "tls_name"], text, remedy))
+    return problems
+
+
+def _is_host_name(address: str) -> bool:
+    """Tell a host name from an address and from a socket."""
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return bool(address) and ":" not in address
+    return False
+
+
+def transport_problems(estate: Mapping[str, Any], hosts: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
+    """Return upstreams over TLS that the proxy has nothing to verify by, or that their members do not speak.
+
+    `estate`: the proxy's inputs with their defaults; `hosts`: {name: its tls_endpoint_mode, tls_endpoint_port}, of the
+    hosts that have an endpoint.
+    """
+    problems = []
+    for index, upstream in _entries(estate.get("proxy_upstreams")):
+        transport, tls = upstream.get("transport"), upstream.get("tls")
+        own = tls if isinstance(tls, Mapping) else {}
+        if transport in ("https", "mtls") and not own.get("ca") and estate.get("proxy_upstream_ca") == "":
+            text = f"{transport} of upstream {upstream.get('name')} has nothing to verify its members by"
+            remedy = "write proxy_upstream_ca (the internal CA's trust.pem), or tls.ca, or transport: http"
+            problems.append(_problem(["proxy_upstreams", index, "transport"], text, remedy))
+        for _, member in _entries(upstream.get("members")):
+            said = hosts.get(str(member.get("name")))
+            if said and member.get("port") == said["tls_endpoint_port"] and transport != said["tls_endpoint_mode"]:
+                text = f"{transport} of upstream {upstream.get('name')} is not what {member['name']} speaks on port"
+                text += f" {member['port']}"
+                remedy = f"write transport: {said['tls_endpoint_mode']}, or change tls_endpoint_mode of that host"
+                problems.append(_problem(["proxy_upstreams", index, "transport"], text, remedy))
+                break
+    return problems
+
+
+def upstream_ca_files(upstreams: Any) -> list[dict[str, Any]]:
+    """Return the files on the controller that upstreams name: [{path, file}]."""
+    found = []
+    for index, upstream in _entries(upstreams):
+        tls = upstream.get("tls")
+        for kind in ("ca", "crl"):
+            value = tls.get(kind) if isinstance(tls, Mapping) else ""
+            if isinstance(value, str) and value:
+                found.append({"path": ["proxy_upstreams", index, "tls", kind], "file": str(value)})
+    return found
+
+
 def named_members(upstreams: Any) -> list[dict[str, Any]]:
     """Return the members that are given by a host name: [{path, name}]; the proxy has to resolve them."""
     found = []
@@ -133,4 +201,5 @@ class FilterModule:
     """Offer the functions above to the action plugin `estate_check`, and to tests."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {function.__name__: function for function in (upstream_problems, named_members)}
+        functions = (upstream_problems, transport_problems, upstream_ca_files, named_members)
+        return {function.__name__: function for function in functions}

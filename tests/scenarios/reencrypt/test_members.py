@@ -15,10 +15,11 @@ from .conftest import DESK, SHOP, Authority, proxy_log, public_key
 Show = Callable[[str, str], None]
 Spread = Callable[..., Counter[str]]
 
+# What is wrong: the certificate's name, its days from now, whether another authority signed it; and what the log says.
 WRONG = {
-    "expired": ({"name": "{}.internal.lab.test", "days": (-30, -1)}, False, "certificate has expired"),
-    "wrong name": ({"name": "other.internal.lab.test"}, False, 'upstream SSL certificate does not match "'),
-    "another authority": ({"name": "{}.internal.lab.test"}, True, "certificate verify error"),
+    "expired": ("{}.internal.lab.test", (-30, -1), False, "certificate has expired"),
+    "wrong name": ("other.internal.lab.test", (-1, 30), False, 'upstream SSL certificate does not match "'),
+    "another authority": ("{}.internal.lab.test", (-1, 30), True, "certificate verify error"),
 }
 
 
@@ -27,9 +28,8 @@ WRONG = {
 def test_nothing_comes_from_a_member_with_a_wrong_certificate(
     estate: Estate, shown: Show, spread: Spread, kind: str, url: str, host: str, left: set[str]
 ) -> None:
-    about, other, reason = WRONG[kind]
-    name = str(about["name"]).format(host.rstrip("123"))
-    pem = Authority(estate, other).leaf(public_key(estate, host), **{**about, "name": name})  # type: ignore[arg-type]
+    name, days, other, reason = WRONG[kind]
+    pem = Authority(estate, other).leaf(public_key(estate, host), name.format(host.rstrip("123")), days)
     before = len(proxy_log(estate).splitlines())
     shown(host, pem)
     assert set(spread(url)) == left
