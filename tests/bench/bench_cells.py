@@ -14,6 +14,8 @@ KINDS = {
     "https": "HTTPS",
     "https_cached": "HTTPS, from the cache",
 }
+# How the proxy reaches the member: by which transport, and whether connections are kept or each request has a new one.
+TRANSPORTS = tuple(f"{transport}-{way}" for way in ("kept", "new") for transport in ("http", "https", "mtls"))
 OURS, DIRECT, TUNED = "gatehouse", "direct", "tuned"
 NAME = "bench.lab.test"
 # The kinds for which the cost of each of our settings is measured: where the proxy does least, a cost shows most.
@@ -53,12 +55,15 @@ def url(kind: str, port: int) -> str:
 def all_cells(
     rivals: Sequence[Mapping[str, Any]], member: str, variants: Mapping[str, Mapping[str, int]]
 ) -> list[Cell]:
-    """Return every cell: the member itself, our proxy, each rival, and each variant of ours.
+    """Return every cell: the member itself, our proxy by each transport, each rival, and each variant of ours.
 
     `rivals` as the inventory's `bench_rivals`, `member` as host:port, `variants` as name to port by scheme.
     """
     cells = [Cell(DIRECT, "plain", f"http://{member}/page", "")]
     cells += [Cell(OURS, kind, url(kind, 443 if "https" in kind else 80), "nginx") for kind in KINDS]
+    cells += [
+        Cell(f"by {name}", "plain", url("plain", 80).replace("/page", f"/{name}/page"), "nginx") for name in TRANSPORTS
+    ]
     cells += [
         Cell(rival["name"], kind, url(kind, port), f"bench-{rival['name']}")
         for rival in rivals

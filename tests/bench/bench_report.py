@@ -65,6 +65,15 @@ def cost_table(figures: Figures) -> str:
     return table(["taken away", *(KINDS[kind] for kind in VARIANT_KINDS)], rows)
 
 
+def transport_table(figures: Figures) -> str:
+    """Return requests a second by each transport, and their ratio to the same in clear."""
+    rows = []
+    for transport in ("http", "https", "mtls"):
+        cells = [figures[f"by {transport}-{way}"]["plain"] for way in ("kept", "new")]
+        rows.append([transport, *(f"{thousands(one.rate)} ({one.ratio:.2f})" for one in cells)])
+    return table(["requests/s (ratio to http)", "connections kept", "a new one for each request"], rows)
+
+
 def between(text: str, marker: str, content: str) -> str:
     """Return a document with what stands between `<!-- marker -->` and `<!-- /marker -->` replaced."""
     pattern = rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)"

@@ -23,8 +23,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench_cells import OURS, TUNED, Cell, Sample, all_cells, figure, figures, order, parse_cpu, parse_wrk
-from bench_report import TITLES, between, cost_table, cpu_table, plot, speed_table
+from bench_cells import OURS, TRANSPORTS, TUNED, Cell, Sample, all_cells, figure, figures, order, parse_cpu, parse_wrk
+from bench_report import TITLES, between, cost_table, cpu_table, plot, speed_table, transport_table
 from bench_variants import VARIANTS, ports, vary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -165,7 +165,15 @@ def report(samples: Mapping[str, Sequence[Sample]], write: bool) -> None:
     costs = {first.what: figures(samples, [f"ours {first.name}"], OURS)[f"ours {first.name}"]}
     own = figures(samples, [f"ours {variant.name}" for variant in others], f"ours {first.name}")
     costs |= {variant.what: own[f"ours {variant.name}"] for variant in others}
-    tables = {"speed": speed_table(compared), "cpu": cpu_table(compared), "costs": cost_table(costs)}
+    ways = {}
+    for name in TRANSPORTS:
+        ways |= figures(samples, [f"by {name}"], f"by http-{name.partition('-')[2]}")
+    tables = {
+        "speed": speed_table(compared),
+        "cpu": cpu_table(compared),
+        "costs": cost_table(costs),
+        "transports": transport_table(ways),
+    }
     print("", *tables.values(), sep="\n\n")
     if write:
         text = between(PAGE.read_text(), "state", f"{state}\n\n{picture}")

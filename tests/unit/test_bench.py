@@ -62,7 +62,8 @@ def test_every_server_is_asked_every_kind_that_it_serves() -> None:
     assert urls["varnish cached"] == "http://bench.lab.test:3/cached/page"
     assert urls["ours no-log cached"] == "http://bench.lab.test:8200/cached/page"
     assert {cell.unit for cell in cells} == {"", "nginx", "bench-tuned", "bench-varnish", "bench-ours@no-log"}
-    assert len(urls) == len(cells) == 1 + 4 + 3 + 2
+    assert urls["by mtls-new plain"] == "http://bench.lab.test:80/mtls-new/page"
+    assert len(urls) == len(cells) == 1 + 4 + 6 + 3 + 2
 
 
 @pytest.mark.parametrize(("by", "expected"), [(0, "abc"), (1, "bca"), (3, "abc"), (5, "cab")])

@@ -56,5 +56,7 @@ def test_the_rules_and_the_application_are_there_after_a_boot(estate: Estate) ->
     estate.podman("restart", "dashboard1")
     until(lambda: estate.controller_reaches("dashboard1"), "dashboard1 did not come back")
     assert estate.host("dashboard1").check_output(RULES) == before
-    knock = f"timeout 3 bash -c '</dev/tcp/{estate.address('dashboard1')}/3000'"
-    until(lambda: estate.host("proxy1").run(knock).rc == 0, "the dashboard did not start by itself")
+    knock = f"timeout 3 bash -c '</dev/tcp/{estate.address('dashboard1')}/443'"
+    until(lambda: estate.host("proxy1").run(knock).rc == 0, "the endpoint did not start by itself")
+    page = "curl -sf http://127.0.0.1:3000/healthz"
+    until(lambda: estate.host("dashboard1").run(page).rc == 0, "the dashboard did not start by itself")

@@ -10,26 +10,29 @@ import pytest
 from estate import Ask, Estate
 
 TRY = "timeout 3 bash -c '</dev/tcp/{address}/{port}'"
+# The application's own port, which is on loopback; the network has the TLS endpoint before it.
 APPS = {"storefront1": 5000, "dashboard1": 3000}
+ENDPOINT = 443
 OTHER = {"storefront1": "dashboard1", "dashboard1": "storefront1"}
 
 
 @pytest.mark.parametrize("app", sorted(APPS))
 def test_the_proxy_reaches_the_application(estate: Estate, app: str) -> None:
-    assert estate.host("proxy1").run(TRY.format(address=estate.address(app), port=APPS[app])).rc == 0
+    assert estate.host("proxy1").run(TRY.format(address=estate.address(app), port=ENDPOINT)).rc == 0
+    assert estate.host("proxy1").run(TRY.format(address=estate.address(app), port=APPS[app])).rc != 0
 
 
 @pytest.mark.parametrize("app", sorted(APPS))
 def test_another_application_reaches_neither_it_nor_its_ssh(estate: Estate, app: str) -> None:
     other = estate.host(OTHER[app])
     assert other.run("ip route get " + estate.address(app)).rc == 0
-    for port in (APPS[app], 22):
+    for port in (ENDPOINT, APPS[app], 22):
         assert other.run(TRY.format(address=estate.address(app), port=port)).rc != 0, f"port {port} is open"
 
 
 @pytest.mark.parametrize("app", sorted(APPS))
 def test_the_client_reaches_neither_the_application_nor_its_ssh(estate: Estate, app: str) -> None:
-    for port in (APPS[app], 22):
+    for port in (ENDPOINT, APPS[app], 22):
         assert estate.client.run(TRY.format(address=estate.address(app), port=port)).rc != 0, f"port {port} is open"
 
 
@@ -45,10 +48,10 @@ def test_an_application_does_not_reach_the_proxys_ssh(estate: Estate) -> None:
     assert estate.host("storefront1").run(TRY.format(address=proxy, port=22)).rc != 0
 
 
-def test_an_application_listens_on_the_private_address_only(estate: Estate) -> None:
+def test_an_application_listens_on_loopback_and_its_endpoint_on_the_private_address_only(estate: Estate) -> None:
     for app, port in APPS.items():
-        lines = estate.host(app).check_output(f"ss -Htln 'sport = :{port}'").splitlines()
-        assert {line.split()[3] for line in lines} == {f"{estate.address(app)}:{port}"}
+        lines = estate.host(app).check_output(f"ss -Htln 'sport = :{port} or sport = :80 or sport = :443'").splitlines()
+        assert {line.split()[3] for line in lines} == {f"127.0.0.1:{port}", f"{estate.address(app)}:{ENDPOINT}"}
 
 
 def test_the_private_side_is_reached_through_the_proxy_all_the_same(ask: Ask) -> None:
