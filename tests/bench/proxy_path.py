@@ -23,7 +23,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench_cells import OURS, TRANSPORTS, TUNED, Cell, Sample, all_cells, figure, figures, order, parse_cpu, parse_wrk
+from bench_cells import (
+    OURS,
+    TRANSPORTS,
+    TUNED,
+    Cell,
+    Figure,
+    Sample,
+    all_cells,
+    figure,
+    figures,
+    order,
+    parse_cpu,
+    parse_wrk,
+)
 from bench_report import TITLES, between, cost_table, cpu_table, plot, speed_table, transport_table
 from bench_variants import VARIANTS, ports, vary
 
@@ -165,7 +178,7 @@ def report(samples: Mapping[str, Sequence[Sample]], write: bool) -> None:
     costs = {first.what: figures(samples, [f"ours {first.name}"], OURS)[f"ours {first.name}"]}
     own = figures(samples, [f"ours {variant.name}" for variant in others], f"ours {first.name}")
     costs |= {variant.what: own[f"ours {variant.name}"] for variant in others}
-    ways = {}
+    ways: dict[str, dict[str, Figure]] = {}
     for name in TRANSPORTS:
         ways |= figures(samples, [f"by {name}"], f"by http-{name.partition('-')[2]}")
     tables = {

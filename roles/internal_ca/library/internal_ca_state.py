@@ -326,7 +326,8 @@ def _lists_of(above: list[x509.Certificate], file: Path, now: datetime) -> tuple
 def pair_of(folder: Path, params: dict[str, Any]) -> tuple[Authority | None, list[str]]:
     """Return (the authority of a folder, None when there is no ca.pem; problems with it and its key)."""
     pem, key_pem = (read(folder / name) for name in ("ca.pem", "ca.key"))
-    certificate, problems = None, list[str]()
+    certificate: x509.Certificate | None = None
+    problems: list[str] = []
     if pem is not None:
         try:
             certificate = certificates(pem)[0]
