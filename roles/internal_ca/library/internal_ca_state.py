@@ -354,7 +354,8 @@ def lists_due(
     authorities: list[Authority], records: list[Issued], params: dict[str, Any], now: datetime
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return (the revocation lists to sign; problems with those that cannot be signed here). The first CA signs."""
-    due, problems = [], []
+    due: list[dict[str, Any]] = []
+    problems: list[str] = []
     ended = revocation.ended_serials(records, now)
     for authority in authorities:
         signs = authority is authorities[0]
