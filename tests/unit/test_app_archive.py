@@ -45,6 +45,11 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, mode: int = 0o644, link: st
     return info
 
 
+def digest(root: Path, recipe: dict[str, object]) -> str:
+    found: str = archive.inputs_digest(archive.tree_files(root, ["skipped"]), recipe)
+    return found
+
+
 def test_bytes_depend_on_content_alone(tmp_path: Path) -> None:
     one = tree(tmp_path / "one", b="2", a__c="1")
     two = tree(tmp_path / "elsewhere" / "two", a__c="1", b="2")
@@ -68,16 +73,16 @@ def test_members_are_sorted_and_anonymous(tmp_path: Path) -> None:
 
 def test_inputs_change_with_path_content_mode_and_recipe(tmp_path: Path) -> None:
     root = tree(tmp_path / "one", a="1", skipped__x="1")
-    first = archive.inputs_digest(root, ["skipped"], {"commands": []})
+    first = digest(root, {"commands": []})
     (root / "skipped" / "x").write_text("2")
-    assert archive.inputs_digest(root, ["skipped"], {"commands": []}) == first
-    seen = {first, archive.inputs_digest(root, ["skipped"], {"commands": [["true"]]})}
+    assert digest(root, {"commands": []}) == first
+    seen = {first, digest(root, {"commands": [["true"]]})}
     (root / "a").chmod(0o755)
-    seen.add(archive.inputs_digest(root, ["skipped"], {"commands": []}))
+    seen.add(digest(root, {"commands": []}))
     (root / "a").write_text("2")
-    seen.add(archive.inputs_digest(root, ["skipped"], {"commands": []}))
+    seen.add(digest(root, {"commands": []}))
     (root / "a").rename(root / "b")
-    seen.add(archive.inputs_digest(root, ["skipped"], {"commands": []}))
+    seen.add(digest(root, {"commands": []}))
     assert len(seen) == 5
 
 
