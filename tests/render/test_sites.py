@@ -86,6 +86,18 @@ def test_behind_a_balancer_its_number_of_a_request_goes_on(render: Render) -> No
     assert not render(**estate()).all("geo", "$realip_remote_addr")
 
 
+def test_behind_a_balancer_that_ends_tls_the_application_learns_how_the_visitor_came(render: Render) -> None:
+    http = render(**estate(proxy_real_ip_sources=["10.0.0.1"]))
+    assert ("X-Forwarded-Proto", "$proxy_scheme") in http.arguments("proxy_set_header")
+    words = http.one("map", "$proxy_from_balancer$http_x_forwarded_proto", "$proxy_scheme").block
+    # Only what a balancer says (1) counts, and only one of the two schemes.
+    assert [(rule.name, *rule.args) for rule in words] == [
+        ("default", "$scheme"), ("1http", "http"), ("1https", "https"),
+    ]  # fmt: skip
+    assert http.one("map", "$proxy_scheme", "$proxy_https").block
+    assert render(**estate()).one("map", "$scheme", "$proxy_https").block
+
+
 def test_headers_of_a_location_come_with_all_the_others(render: Render) -> None:
     http = render(
         **estate(
@@ -291,6 +303,7 @@ def test_gixy_finds_nothing_else_in_a_site_with_everything(tmp_path: Path) -> No
         {"path": "/live/", "upstream": "app", "streaming": True},
         {"path": "/chat/", "upstream": "app", "websocket": True},
         {"path": "/rpc/", "upstream": "app", "protocol": "grpc"},
+        {"path": "/php/", "upstream": "app", "protocol": "fastcgi", "fastcgi": {"root": "/srv/php/public"}},
         {"path": "^/img/.+[.]png$", "match": "regex", "upstream": "app"},
         {"path": "/docs/", "static": {"dir": "/srv/docs", "max_age": "1h"}},
         {"path": "/spa/", "static": {"dir": "/srv/spa", "fallback": "/index.html"}},
