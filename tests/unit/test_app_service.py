@@ -17,6 +17,9 @@ sys.path.insert(0, str(ROLES / "flask_app" / "filter_plugins"))
 
 @pytest.fixture(scope="module")
 def service() -> Any:
+    import gatehouse_fastcgi
+
+    sys.modules.setdefault("ansible.module_utils.gatehouse_fastcgi", gatehouse_fastcgi)
     import gatehouse_service
 
     return gatehouse_service
@@ -55,6 +58,13 @@ def test_secret_files_show_nothing_in_a_diff(service: Any, tmp_path: Path) -> No
 )
 def test_gate_url(service: Any, address: str, url: str) -> None:
     assert service.Gate(address, 80, "/healthz", 5).url == url
+
+
+@pytest.mark.parametrize("value", ["/run/shop/fpm.sock", 'a "b" $c `d` \\e', ""])
+def test_a_value_reads_back_from_its_environment_file(service: Any, value: str) -> None:
+    text = service.environment_file({"A_SOCKET": "no", "SOCKET": value, "SOCKET_B": "no"})
+    assert service.environment_value(text, "SOCKET") == value
+    assert service.environment_value(text, "OTHER") == ""
 
 
 def test_systemd_command() -> None:
