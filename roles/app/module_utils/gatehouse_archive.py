@@ -120,10 +120,18 @@ def check_member(member: tarfile.TarInfo) -> None:
         raise ArchiveError(f"archive member {member.name!r} has a set-user, set-group or sticky bit")
 
 
-def unpack(archive: Path, folder: Path) -> None:
+def release_time(sha256: str) -> int:
+    """Give the time of a release's files: the same on every host, and another for each release.
+
+    Web servers tell versions of a file by its time and size (Last-Modified, ETag), and in archives all times are one.
+    """
+    return EPOCH + int(sha256[:7], 16)
+
+
+def unpack(archive: Path, folder: Path, time: int) -> None:
     """Unpack into the new `folder`; every member is checked first, so a refused archive leaves nothing behind.
 
-    Files become root's, 0644 or 0755, with the archive's time; nothing else of a member's metadata is taken over.
+    Files become root's, 0644 or 0755, with the given time; nothing else of a member's metadata is taken over.
     """
     with tarfile.open(archive, mode="r:gz") as tar:
         members = tar.getmembers()
@@ -136,7 +144,7 @@ def unpack(archive: Path, folder: Path) -> None:
                 target.mkdir(mode=0o755, parents=True, exist_ok=True)
                 continue
             unpack_member(tar, member, target)
-            os.utime(target, (member.mtime, member.mtime))
+            os.utime(target, (time, time))
 
 
 def unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
