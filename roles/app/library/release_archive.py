@@ -195,7 +195,8 @@ class Build:
 
     def noted(self, sha256: str) -> dict[str, Any]:
         """Give what stands beside the archive: what it was built from, and its sum."""
-        return {"inputs": self.inputs, "origin": self.source.origin, "sha256": sha256}
+        named = {key: self.options[key] for key in ("name", "version")}
+        return {**named, "inputs": self.inputs, "origin": self.source.origin, "sha256": sha256}
 
     def run(self) -> str:
         """Build in a temporary copy, put archive, sidecar and record in place; give the archive's SHA-256."""
