@@ -1,4 +1,4 @@
-"""What php-fpm is told: settings of php.ini, none of which can end its line."""
+"""What PHP is told: settings, none of which can end its line."""
 
 from __future__ import annotations
 

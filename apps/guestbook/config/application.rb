@@ -4,7 +4,7 @@ require "rails"
 require "active_record/railtie"
 require "action_controller/railtie"
 require "action_view/railtie"
-require "sprockets/railtie"
+require "propshaft"
 
 module Guestbook
   class Application < Rails::Application

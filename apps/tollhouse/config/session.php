@@ -11,7 +11,7 @@ return [
     'cookie' => 'tollhouse_session',
     'path' => '/',
     'domain' => null,
-    'secure' => env('SESSION_SECURE_COOKIE'),
+    'secure' => env('SESSION_SECURE_COOKIE', true),
     'http_only' => true,
     'same_site' => 'lax',
 ];

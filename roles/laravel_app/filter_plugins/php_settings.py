@@ -1,4 +1,4 @@
-"""Settings of php.ini as lines of a php-fpm pool."""
+"""Settings of PHP as lines of a php.ini."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
-# What php-fpm takes as it stands; anything else goes in quotes.
+# What PHP takes as it stands; anything else goes in quotes.
 BARE = re.compile(r"[A-Za-z0-9_./:,-]+")
 
 

@@ -1,2 +1,0 @@
-//= link_tree ../images
-//= link book.css
