@@ -56,8 +56,8 @@ function stop() {
   for (const socket of live.clients) socket.close(1012, "restarting");
   live.close();
   server.close(() => process.exit(0));
-  // Node 18 leaves idle connections open when a server closes.
-  server.closeIdleConnections();
+  // A connection that the proxy keeps is idle only when the request on it has ended.
+  setInterval(() => server.closeIdleConnections(), 100);
   setTimeout(() => {
     for (const socket of live.clients) socket.terminate();
     server.closeAllConnections();

@@ -20,4 +20,4 @@ if [ "$FPM_WORKERS" = 0 ]; then
   FPM_WORKERS=$((cores < 2 ? 8 : cores > 8 ? 32 : 4 * cores))
 fi
 export FPM_WORKERS
-exec "/usr/sbin/php-fpm$PHP_VERSION" --nodaemonize --fpm-config bin/php-fpm.conf
+exec "/usr/sbin/php-fpm$PHP_VERSION" --nodaemonize --force-stderr --fpm-config bin/php-fpm.conf
