@@ -161,12 +161,11 @@ class Deployment:
     def wanted_gate(self) -> Gate:
         """Say where the application is asked: over FastCGI if its environment names a socket for that, else over HTTP.
 
-        A rollback brings no environment, and goes by the one that is here.
+        What brings no unit (a rollback) brings no environment either, and goes by the one that is here.
         """
         options = self.options
-        text = environment_file(options["environment"])
-        if options["state"] == "rolled_back":
-            text = ManagedFile(SETTINGS / f"{self.name}.env", None, 0o644).present() or ""
+        here = ManagedFile(SETTINGS / f"{self.name}.env", None, 0o644)
+        text = environment_file(options["environment"]) if options["unit"] else here.present() or ""
         where = (options["address"], options["port"], options["health_path"], options["health_timeout"])
         socket, script = (environment_value(text, f"APP_FASTCGI_{word}") for word in ("SOCKET", "SCRIPT"))
         return FastCgiGate(*where, socket, script) if socket else Gate(*where)
