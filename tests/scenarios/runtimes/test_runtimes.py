@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from testinfra.host import Host
 
 from estate import ROOT, Ask, Estate
@@ -136,6 +138,34 @@ def test_secrets_in_laravels_cache_are_the_applications_alone(estate: Estate) ->
     assert host.run("sudo -u www-data test -r /srv/tollhouse/current/public/tolls.css").rc == 0
     assert host.run("sudo -u www-data test -w /run/tollhouse/fastcgi.sock").rc == 0
     assert host.run("sudo -u nobody test -w /run/tollhouse/fastcgi.sock").rc != 0
+
+
+def test_vendored_gems_are_unpacked_without_an_index_and_no_others_are_seen(estate: Estate) -> None:
+    host, role = estate.host("guestbook1"), ROOT / "roles" / "rails_app"
+    settings = yaml.safe_load((role / "vars" / "main.yml").read_text())["__rails_app_bundler"]["vendored"]
+    files = {
+        "Gemfile": 'source "https://rubygems.org"\ngem "porter"\n',
+        "Gemfile.lock": "GEM\n  remote: https://rubygems.org/\n  specs:\n    porter (1.2.3)\n\nPLATFORMS\n  ruby\n\n"
+        "DEPENDENCIES\n  porter\n",
+        ".bundle/config": yaml.safe_dump(settings),
+        "bin/prepare": (role / "files" / "prepare.sh").read_text(),
+        "gem/porter.gemspec": 'Gem::Specification.new { |s| s.name = "porter"; s.version = "1.2.3"; s.summary = "x"\n'
+        '  s.authors = ["a"]; s.files = ["lib/porter.rb"] }\n',
+        "gem/lib/porter.rb": "HINGE = 'oiled'\n",
+    }
+    folder = host.check_output("mktemp -d")
+    for name, text in files.items():
+        packed = base64.b64encode(text.encode()).decode()
+        path = f"{folder}/{name}"
+        host.check_output(f"mkdir -p $(dirname {path}) && echo {packed} | base64 -d > {path}")
+    host.check_output(f"mkdir -p {folder}/vendor/cache")
+    missing = host.run(f"cd {folder} && sh bin/prepare")
+    assert missing.rc != 0
+    assert "Could not find porter-1.2.3 in cached gems" in missing.stdout + missing.stderr
+    build = f"cd {folder}/gem && gem build -q porter.gemspec 2>&1 && mv porter-1.2.3.gem ../vendor/cache/"
+    host.check_output(f"{build} && cd {folder} && sh bin/prepare")
+    assert host.check_output(f"cd {folder} && bundle exec ruby -e 'require %q(porter); puts HINGE'") == "oiled"
+    assert host.run(f"cd {folder} && bundle exec ruby -e 'require %q(rails)'").rc != 0
 
 
 def in_release(app: str, command: str) -> str:
