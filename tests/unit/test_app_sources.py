@@ -271,8 +271,8 @@ def test_another_archive_than_the_one_meant_is_refused(builder: Any, options: di
 
 
 def test_a_ref_that_is_not_there_is_named(builder: Any, options: dict[str, Any], repository: Path) -> None:
-    git(repository, "branch", "v1")  # the tag of the same name goes first
     git(repository, "commit", "--quiet", "--allow-empty", "--message=two")
+    git(repository, "branch", "v1")  # the tag of the same name goes first
     options["source_git"] = {"repository": str(repository), "ref": "v1"}
     assert builder.Build(options).source.commit == git(repository, "rev-parse", "refs/tags/v1^{}")
     options["source_git"]["ref"] = "v2"
