@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 import struct
@@ -99,3 +100,47 @@ def test_a_strangers_socket_does_not_count(service: Any, tmp_path: Path) -> None
         server.bind(str(tmp_path / "fpm.sock"))
         assert gate(service, tmp_path / "fpm.sock").held_by(os.getuid())
         assert not gate(service, tmp_path / "fpm.sock").held_by(os.getuid() + 1)
+
+
+@pytest.fixture
+def release_module(service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Import the module app_release, with a scratch folder in the place of /etc/gatehouse."""
+    import gatehouse_archive
+
+    sys.modules.setdefault("ansible.module_utils.gatehouse_archive", gatehouse_archive)
+    sys.modules.setdefault("ansible.module_utils.gatehouse_service", service)
+    import gatehouse_releases
+
+    sys.modules.setdefault("ansible.module_utils.gatehouse_releases", gatehouse_releases)
+    library = Path(__file__).parents[2] / "roles" / "app" / "library" / "app_release.py"
+    spec = importlib.util.spec_from_file_location("app_release_module", library)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "SETTINGS", tmp_path)
+    return module
+
+
+FASTCGI = {"APP_FASTCGI_SOCKET": "/run/shop/fastcgi.sock", "APP_FASTCGI_SCRIPT": "/srv/shop/current/public/index.php"}
+
+
+@pytest.mark.parametrize(
+    ("unit", "environment", "here", "url"),
+    [
+        ("[Unit]\n", FASTCGI, {}, "/healthz over FastCGI (/run/shop/fastcgi.sock)"),
+        ("[Unit]\n", {}, FASTCGI, "http://10.0.0.1:8000/healthz"),
+        # A rollback brings neither unit nor environment.
+        ("", {}, FASTCGI, "/healthz over FastCGI (/run/shop/fastcgi.sock)"),
+        ("", {}, {}, "http://10.0.0.1:8000/healthz"),
+    ],
+)
+def test_where_an_application_is_asked_follows_from_its_environment(
+    release_module: Any, tmp_path: Path, unit: str, environment: Any, here: Any, url: str
+) -> None:
+    (tmp_path / "shop.env").write_text(release_module.environment_file(here))
+    options = {
+        "name": "shop", "root": "/srv", "user": "shop", "address": "10.0.0.1", "port": 8000, "health_path": "/healthz",
+        "health_timeout": 5, "state": "released", "unit": unit, "environment": environment,
+    }  # fmt: skip
+    assert release_module.Deployment(options, check_mode=False).gate.url == url
