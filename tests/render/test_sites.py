@@ -86,6 +86,18 @@ def test_behind_a_balancer_its_number_of_a_request_goes_on(render: Render) -> No
     assert not render(**estate()).all("geo", "$realip_remote_addr")
 
 
+def test_behind_a_balancer_that_ends_tls_the_application_learns_how_the_visitor_came(render: Render) -> None:
+    http = render(**estate(proxy_real_ip_sources=["10.0.0.1"]))
+    assert ("X-Forwarded-Proto", "$proxy_scheme") in http.arguments("proxy_set_header")
+    words = http.one("map", "$proxy_from_balancer$http_x_forwarded_proto", "$proxy_scheme").block
+    # Only what a balancer says (1) counts, and only one of the two schemes.
+    assert [(rule.name, *rule.args) for rule in words] == [
+        ("default", "$scheme"), ("1http", "http"), ("1https", "https"),
+    ]  # fmt: skip
+    assert http.one("map", "$proxy_scheme", "$proxy_https").block
+    assert render(**estate()).one("map", "$scheme", "$proxy_https").block
+
+
 def test_headers_of_a_location_come_with_all_the_others(render: Render) -> None:
     http = render(
         **estate(
@@ -141,6 +153,46 @@ def test_the_way_to_the_upstream(render: Render) -> None:
     assert ("X-Request-Id", "$request_id") in grpc.arguments("grpc_set_header")
     assert ("X-Powered-By",) in grpc.arguments("grpc_hide_header")
     assert not grpc.all("proxy_pass")
+
+
+def test_fastcgi_files_are_served_and_everything_else_is_the_scripts(render: Render) -> None:
+    fastcgi = {"root": "/srv/shop/current/public"}
+    php = {"path": "/shop/", "upstream": "app", "protocol": "fastcgi", "fastcgi": fastcgi}
+    http = render(**estate({**php, "max_body_size": "64m", "allow": ["10.0.0.0/8"], "read_timeout": "5m"}))
+    outer = place(http, "/shop/")
+    assert outer.arguments("root") == [("/srv/shop/current/public",)]
+    assert outer.arguments("try_files") == [("$proxy_public_file", "@fastcgi_prefix_2f_shop_2f_")]
+    assert outer.arguments("expires") == [("-1",)]
+    assert not outer.all("fastcgi_pass")
+    inner = place(http, "@fastcgi_prefix_2f_shop_2f_")
+    assert inner.arguments("fastcgi_pass") == [("app",)]
+    assert inner.arguments("root") == outer.arguments("root")
+    assert inner.arguments("fastcgi_read_timeout") == [("5m",)]
+    sent = {words[0]: words[1:] for words in inner.arguments("fastcgi_param")}
+    assert sent["SCRIPT_FILENAME"] == ("$realpath_root/index.php",)
+    assert sent["HTTPS"] == ("$proxy_https", "if_not_empty")
+    assert sent["HTTP_HOST"] == ("$host",)
+    assert sent["HTTP_X_FORWARDED_PROTO"] == ("$scheme",)
+    assert sent["HTTP_PROXY"] == ("",)
+    assert ("X-Powered-By",) in inner.arguments("fastcgi_hide_header")
+    # nginx looks at a named location anew, so what holds for one holds for both.
+    for name in ("client_max_body_size", "allow", "deny"):
+        assert outer.arguments(name) == inner.arguments(name) != []
+    assert not [block for block in inner.walk() if block.name.startswith(("proxy_", "grpc_"))]
+
+
+def test_the_text_of_a_script_and_hidden_files_are_no_public_files(render: Render) -> None:
+    rules = render(**estate()).one("map", "$uri", "$proxy_public_file").block
+    patterns = [re.compile(rule.name.removeprefix("~*").removeprefix("~"), re.I) for rule in rules[1:]]
+    assert {rule.args for rule in rules[1:]} == {("",)}
+
+    def public(path: str) -> bool:
+        return not any(pattern.search(path) for pattern in patterns)
+
+    hidden = ("/index.php", "/a/x.PHP", "/x.phtml", "/x.phar", "/x.php8", "/.env", "/.git/config", "/a/.htaccess")
+    assert [path for path in hidden if public(path)] == []
+    shown = ("/", "/app.css", "/php/logo.svg", "/x.php.txt", "/.well-known/security.txt", "/phone", "/a.b/c")
+    assert [path for path in shown if not public(path)] == []
 
 
 def test_who_may_come(render: Render) -> None:
@@ -291,6 +343,7 @@ def test_gixy_finds_nothing_else_in_a_site_with_everything(tmp_path: Path) -> No
         {"path": "/live/", "upstream": "app", "streaming": True},
         {"path": "/chat/", "upstream": "app", "websocket": True},
         {"path": "/rpc/", "upstream": "app", "protocol": "grpc"},
+        {"path": "/php/", "upstream": "app", "protocol": "fastcgi", "fastcgi": {"root": "/srv/php/public"}},
         {"path": "^/img/.+[.]png$", "match": "regex", "upstream": "app"},
         {"path": "/docs/", "static": {"dir": "/srv/docs", "max_age": "1h"}},
         {"path": "/spa/", "static": {"dir": "/srv/spa", "fallback": "/index.html"}},

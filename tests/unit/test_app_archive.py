@@ -45,6 +45,11 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, mode: int = 0o644, link: st
     return info
 
 
+def digest(root: Path, recipe: dict[str, object]) -> str:
+    found: str = archive.inputs_digest(archive.tree_files(root, ["skipped"]), recipe)
+    return found
+
+
 def test_bytes_depend_on_content_alone(tmp_path: Path) -> None:
     one = tree(tmp_path / "one", b="2", a__c="1")
     two = tree(tmp_path / "elsewhere" / "two", a__c="1", b="2")
@@ -68,16 +73,16 @@ def test_members_are_sorted_and_anonymous(tmp_path: Path) -> None:
 
 def test_inputs_change_with_path_content_mode_and_recipe(tmp_path: Path) -> None:
     root = tree(tmp_path / "one", a="1", skipped__x="1")
-    first = archive.inputs_digest(root, ["skipped"], {"commands": []})
+    first = digest(root, {"commands": []})
     (root / "skipped" / "x").write_text("2")
-    assert archive.inputs_digest(root, ["skipped"], {"commands": []}) == first
-    seen = {first, archive.inputs_digest(root, ["skipped"], {"commands": [["true"]]})}
+    assert digest(root, {"commands": []}) == first
+    seen = {first, digest(root, {"commands": [["true"]]})}
     (root / "a").chmod(0o755)
-    seen.add(archive.inputs_digest(root, ["skipped"], {"commands": []}))
+    seen.add(digest(root, {"commands": []}))
     (root / "a").write_text("2")
-    seen.add(archive.inputs_digest(root, ["skipped"], {"commands": []}))
+    seen.add(digest(root, {"commands": []}))
     (root / "a").rename(root / "b")
-    seen.add(archive.inputs_digest(root, ["skipped"], {"commands": []}))
+    seen.add(digest(root, {"commands": []}))
     assert len(seen) == 5
 
 
@@ -122,13 +127,13 @@ def test_a_link_in_the_source_is_refused_unless_excluded(tmp_path: Path) -> None
 def test_an_unsafe_member_refuses_the_whole_archive(tmp_path: Path, bad: tarfile.TarInfo, message: str) -> None:
     file = tar_with(tmp_path, member("good"), bad)
     with pytest.raises(archive.ArchiveError, match=message):
-        archive.unpack(file, tmp_path / "out")
+        archive.unpack(file, tmp_path / "out", 1)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_member_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
-        archive.unpack(tar_with(tmp_path, member("a"), member("a")), tmp_path / "out")
+        archive.unpack(tar_with(tmp_path, member("a"), member("a")), tmp_path / "out", 1)
 
 
 def test_unpacked_is_what_was_packed_with_plain_modes(tmp_path: Path) -> None:
@@ -136,12 +141,22 @@ def test_unpacked_is_what_was_packed_with_plain_modes(tmp_path: Path) -> None:
     (root / "run").chmod(0o700)
     file = tmp_path / "x.tar.gz"
     file.write_bytes(packed(root))
-    archive.unpack(file, tmp_path / "out")
+    archive.unpack(file, tmp_path / "out", 1)
     found = {
         name: (path.read_text(), oct(path.stat().st_mode & 0o7777))
         for name, path in archive.tree_files(tmp_path / "out")
     }
     assert found == {"a/b": ("1", "0o644"), "run": ("2", "0o755")}
+
+
+def test_files_of_two_releases_differ_in_their_time(tmp_path: Path) -> None:
+    file = tmp_path / "x.tar.gz"
+    file.write_bytes(packed(tree(tmp_path / "one", a__b="1", c="2")))
+    times = set()
+    for number, sha256 in enumerate(("0" * 64, "f" * 64, "0" * 64)):
+        archive.unpack(file, tmp_path / str(number), archive.release_time(sha256))
+        times |= {path.stat().st_mtime for _, path in archive.tree_files(tmp_path / str(number))}
+    assert times == {archive.EPOCH, archive.EPOCH + 0xFFFFFFF}
 
 
 def test_an_edit_by_hand_changes_the_tree_digest(tmp_path: Path) -> None:

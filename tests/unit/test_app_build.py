@@ -19,6 +19,9 @@ def builder() -> Any:
     import gatehouse_archive
 
     sys.modules.setdefault("ansible.module_utils.gatehouse_archive", gatehouse_archive)
+    import gatehouse_sources
+
+    sys.modules.setdefault("ansible.module_utils.gatehouse_sources", gatehouse_sources)
     import release_archive
 
     return release_archive
@@ -32,7 +35,8 @@ def options(tmp_path: Path) -> dict[str, Any]:
     (source / ".env").write_text("SECRET=1\n")
     (tmp_path / "out").mkdir()
     return {
-        "name": "demo", "version": "1.0", "source": str(source), "dir": str(tmp_path / "out"), "commands": [],
+        "name": "demo", "version": "1.0", "source": str(source), "source_archive": {}, "source_git": {},
+        "dir": str(tmp_path / "out"), "commands": [],
         "files": {"bin/start": "#!/bin/sh\n"}, "exclude": [".env*"], "include": [], "strip": [], "timeout": 30,
     }  # fmt: skip
 
@@ -71,7 +75,9 @@ def test_secrets_of_the_source_stay_out(builder: Any, options: dict[str, Any]) -
 
 def test_a_failing_command_shows_its_output_without_credentials(builder: Any, options: dict[str, Any]) -> None:
     options["commands"] = [["sh", "-c", "echo from https://me:secret@index/; exit 3"]]
-    with pytest.raises(builder.ArchiveError, match=r"(?s)`sh -c .* failed in .*source:\nfrom https://\*\*\*@index/"):
+    with pytest.raises(
+        builder.ArchiveError, match=r"(?s)`sh -c .* failed in the build of demo:\nfrom https://\*\*\*@index/"
+    ):
         builder.Build(options).run()
     assert not list(Path(options["dir"]).iterdir())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,9 @@ sys.path.insert(0, str(ROLES / "flask_app" / "filter_plugins"))
 
 @pytest.fixture(scope="module")
 def service() -> Any:
+    import gatehouse_fastcgi
+
+    sys.modules.setdefault("ansible.module_utils.gatehouse_fastcgi", gatehouse_fastcgi)
     import gatehouse_service
 
     return gatehouse_service
@@ -57,6 +62,13 @@ def test_gate_url(service: Any, address: str, url: str) -> None:
     assert service.Gate(address, 80, "/healthz", 5).url == url
 
 
+@pytest.mark.parametrize("value", ["/run/shop/fpm.sock", 'a "b" $c `d` \\e', ""])
+def test_a_value_reads_back_from_its_environment_file(service: Any, value: str) -> None:
+    text = service.environment_file({"A_SOCKET": "no", "SOCKET": value, "SOCKET_B": "no"})
+    assert service.environment_value(text, "SOCKET") == value
+    assert service.environment_value(text, "OTHER") == ""
+
+
 def test_systemd_command() -> None:
     from systemd_command import systemd_command
 
@@ -87,11 +99,33 @@ def test_uv_install_command() -> None:
         uv_install_command(3.1, "x", "y")
 
 
-def test_start_script_names_the_missing_python(tmp_path: Path) -> None:
-    script = ROLES / "flask_app" / "files" / "start.sh"
-    done = subprocess.run(
-        [shutil.which("sh") or "/bin/sh", str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+def test_the_script_that_runs_python_names_the_missing_version(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    shutil.copy(ROLES / "flask_app" / "files" / "python.sh", tmp_path / "bin" / "python")
+    run = [shutil.which("sh") or "/bin/sh", str(tmp_path / "bin" / "python"), "-c", "import own; print(own.NAME)"]
+    done = subprocess.run(run, cwd="/", capture_output=True, text=True, check=False)
     assert done.returncode == 78
-    assert "add '3." in done.stderr
-    assert "to flask_app_python_versions" in done.stderr
+    version = re.search(r"add '(3\.\d+)' to flask_app_python_versions", done.stderr)
+    assert version
+    # With it, the release's own packages are found from any folder.
+    (tmp_path / "lib" / f"python{version[1]}").mkdir(parents=True)
+    (tmp_path / "lib" / f"python{version[1]}" / "own.py").write_text("NAME = 'locked'\n")
+    done = subprocess.run(run, cwd="/", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "locked\n")
+
+
+@pytest.mark.parametrize(
+    ("cores", "written", "workers", "threads"),
+    [(1, 0, 2, 4), (2, 0, 2, 4), (4, 0, 4, 8), (64, 0, 8, 16), (64, 3, 3, 3)],
+)
+def test_gunicorn_takes_its_workers_from_the_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, written: int, workers: int, threads: int
+) -> None:
+    given = {"APP_ADDRESS": "fd00::1", "APP_PORT": "5000", "GUNICORN_INTERFACE": "wsgi"}
+    given |= {"GUNICORN_WORKERS": str(written), "GUNICORN_THREADS": str(written), "GUNICORN_GRACEFUL_TIMEOUT": "20"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
+    found = runpy.run_path(str(ROLES / "flask_app" / "files" / "gunicorn.conf.py"))
+    assert (found["workers"], found["threads"], found["bind"]) == (workers, threads, "[fd00::1]:5000")
+    assert found["worker_class"] == "gthread"

@@ -152,6 +152,24 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
             ("streaming", True, "streaming: true"), ("response_buffering", False, "response_buffering: false"),
         )
     ],
+    ({PLACE + "protocol": "fastcgi"},
+     "proxy_sites[0].locations[0].fastcgi.root is required with protocol: fastcgi; write the folder of public files"),
+    ({PLACE + "fastcgi": {"root": "/srv/shop/public"}},
+     "proxy_sites[0].locations[0].fastcgi has no meaning without protocol: fastcgi;"
+     " write protocol: fastcgi, or take it away"),
+    *[
+        ({PLACE + "protocol": "fastcgi", PLACE + "fastcgi": {"root": "/srv/shop/public"}, PLACE + key: value},
+         f"proxy_sites[0].locations[0].{key} cannot be with protocol: fastcgi, which has no such thing; take it away")
+        for key, value in (("websocket", True), ("upstream_path", "/"))
+    ],
+    ({PLACE + "protocol": "fastcgi", PLACE + "fastcgi": {"root": "/srv/shop/public"},
+      PLACE + "cache": {"zone": "pages"}},
+     "proxy_sites[0].locations[0].cache cannot be with protocol: fastcgi, whose answers the zone cannot hold;"
+     " take it away, and keep a cache on the proxy before this one"),
+    ({PLACE + "protocol": "fastcgi", PLACE + "fastcgi": {"root": "/srv/shop/public"},
+      POOL + "next_upstream": ["error", "http_502"]},
+     "proxy_sites[0].locations[0].upstream shop asks another member on http_502, which FastCGI does not know;"
+     " take it out of next_upstream"),
     ({PLACE + "cache": {"recipe": "standard"}},
      "proxy_sites[0].locations[0].cache.recipe has no meaning without cache.zone; write zone, or take it away"),
     ({PLACE + "cache": {"zone": "pages", "key": "$request_uri"}},

@@ -31,6 +31,7 @@ def location(**more: Any) -> dict[str, Any]:
         "basic_auth": NO_AUTH,
         "cache": {"zone": ""},
         "static": {"dir": "", "strip_path": True},
+        "fastcgi": {"root": "", "script": "index.php"},
         **more,
     }
 
@@ -142,6 +143,17 @@ def test_request_headers(
     assert filters("request_headers")(location(**own), BASE, site(**common)) == headers
 
 
+def test_fastcgi_is_told_the_headers_as_cgi_names_them(filters: Filters) -> None:
+    headers = filters("request_headers")(location(protocol="fastcgi"), {**BASE, "X-Real-IP": "$remote_addr"}, site())
+    found = {name: (value, condition) for name, value, condition in filters("fastcgi_parameters")(headers, "app.php")}
+    assert found["HTTP_HOST"] == ("$host", "")
+    assert found["HTTP_X_REAL_IP"] == ("$remote_addr", "")
+    assert found["SCRIPT_FILENAME"] == ("$realpath_root/app.php", "")
+    assert found["SCRIPT_NAME"] == ("/app.php", "")
+    assert found["HTTPS"] == ("$proxy_https", " if_not_empty")
+    assert "HTTP_CONNECTION" not in found
+
+
 def test_response_headers_replace_each_other(filters: Filters) -> None:
     function = filters("response_headers")
     base = {"X-Frame-Options": "$a", "X-Request-Id": "$b"}
@@ -199,7 +211,8 @@ def test_a_path_without_its_slash_would_serve_the_folders_neighbours(filters: Fi
 
 def test_static_folders_are_told_once(filters: Filters) -> None:
     places = [location(static={"dir": folder}) for folder in ("/srv/b", "", "/srv/a", "/srv/b")]
-    assert filters("static_folders")([site(locations=places)]) == ["/srv/a", "/srv/b"]
+    places += [location(protocol="fastcgi", fastcgi={"root": "/srv/c/public", "script": "index.php"})]
+    assert filters("static_folders")([site(locations=places)]) == ["/srv/a", "/srv/b", "/srv/c/public"]
 
 
 def test_a_site_has_a_page_for_people_and_one_for_programs(filters: Filters) -> None:

@@ -15,6 +15,7 @@ const identity = {
 };
 const TICK_MS = 1000;
 const GRACE_MS = 10_000;
+const LONGEST_WAIT_MS = 5_000;
 const CSP = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
 const app = express();
@@ -24,7 +25,11 @@ app.use((request, response, next) => {
   next();
 });
 app.get("/healthz", (request, response) => response.set("Cache-Control", "no-store").type("text/plain").send("ok\n"));
-app.get("/api/whoami", (request, response) => response.set("Cache-Control", "no-store").json(identity));
+// `?wait=3000` answers after three seconds, so that a request can be under way while the unit stops.
+app.get("/api/whoami", (request, response) => {
+  const wait = Math.min(Number(request.query.wait) || 0, LONGEST_WAIT_MS);
+  setTimeout(() => response.set("Cache-Control", "no-store").json(identity), wait);
+});
 app.use(staticFiles(new URL("../dist/", import.meta.url)));
 
 const server = createServer(app);
@@ -51,8 +56,8 @@ function stop() {
   for (const socket of live.clients) socket.close(1012, "restarting");
   live.close();
   server.close(() => process.exit(0));
-  // Node 18 leaves idle connections open when a server closes.
-  server.closeIdleConnections();
+  // A connection that the proxy keeps is idle only when the request on it has ended.
+  setInterval(() => server.closeIdleConnections(), 100);
   setTimeout(() => {
     for (const socket of live.clients) socket.terminate();
     server.closeAllConnections();

@@ -9,6 +9,7 @@
 import json
 import os
 import socket
+import time
 from pathlib import Path
 
 from flask import Flask, Response, abort, jsonify, render_template, request
@@ -17,6 +18,7 @@ from .assets import Assets
 
 HERE = Path(__file__).parent
 
+LONGEST_WAIT_MS = 5_000
 # A page is the same for everyone, so a proxy may keep it; the basket lives in the visitor's browser.
 PAGE_CACHE = "public, max-age=60, stale-while-revalidate=30"
 CSP = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
@@ -71,6 +73,8 @@ def create_app() -> Flask:
 
     @app.get("/api/whoami")
     def whoami() -> Response:
+        # `?wait=3000` answers after three seconds, so that a request can be under way while the unit stops.
+        time.sleep(min(max(request.args.get("wait", 0, int), 0), LONGEST_WAIT_MS) / 1000)
         response = jsonify(identity)
         response.headers["Cache-Control"] = "no-store"
         return response

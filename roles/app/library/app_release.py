@@ -15,11 +15,13 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.gatehouse_archive import RELEASE, ArchiveError, prune_choice
 from ansible.module_utils.gatehouse_releases import Releases
 from ansible.module_utils.gatehouse_service import (
+    FastCgiGate,
     Gate,
     ManagedFile,
     Service,
     ServiceError,
     environment_file,
+    environment_value,
     systemctl,
 )
 
@@ -101,7 +103,9 @@ options:
     type: int
     required: true
   health_path:
-    description: The page that must answer 200.
+    description:
+      - The page that must answer 200. It is asked over FastCGI if O(environment) has C(APP_FASTCGI_SOCKET), a unix
+        socket, and C(APP_FASTCGI_SCRIPT), the script that answers every path; else over HTTP.
     type: str
     default: /healthz
   health_timeout:
@@ -150,9 +154,21 @@ class Deployment:
         self.name: str = options["name"]
         self.releases = Releases(options["root"], self.name, options["user"])
         self.service = Service(self.name, options["user"])
-        self.gate = Gate(options["address"], options["port"], options["health_path"], options["health_timeout"])
+        self.gate = self.wanted_gate()
         self.actions: list[str] = []
         self.diffs: list[dict[str, str]] = []
+
+    def wanted_gate(self) -> Gate:
+        """Say where the application is asked: over FastCGI if its environment names a socket for that, else over HTTP.
+
+        What brings no unit (a rollback) brings no environment either, and goes by the one that is here.
+        """
+        options = self.options
+        here = ManagedFile(SETTINGS / f"{self.name}.env", None, 0o644)
+        text = environment_file(options["environment"]) if options["unit"] else here.present() or ""
+        where = (options["address"], options["port"], options["health_path"], options["health_timeout"])
+        socket, script = (environment_value(text, f"APP_FASTCGI_{word}") for word in ("SOCKET", "SCRIPT"))
+        return FastCgiGate(*where, socket, script) if socket else Gate(*where)
 
     def wanted_files(self) -> list[ManagedFile]:
         """Give unit and environment files as they should be."""

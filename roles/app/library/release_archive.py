@@ -22,13 +22,12 @@ from ansible.module_utils.gatehouse_archive import (
     EPOCH,
     VERSION,
     ArchiveError,
-    executable,
     file_sha256,
-    inputs_digest,
     matches,
     tree_files,
     write_archive,
 )
+from ansible.module_utils.gatehouse_sources import chosen_source, without_credentials
 
 DOCUMENTATION = r"""
 module: release_archive
@@ -43,7 +42,27 @@ description:
 options:
   name: {description: The application., type: str, required: true}
   version: {description: The version; part of file names., type: str, required: true}
-  source: {description: Folder with the application's source and lock files., type: path, required: true}
+  source:
+    description: Folder with the application's source and lock files, used unless an archive or a commit is named.
+    type: path
+    default: ''
+  source_archive:
+    description:
+      - A tar archive of the source instead. The one folder that holds everything in it is taken off.
+      - It is fetched only when a build is due, and used only if it has the SHA-256.
+    type: dict
+    default: {}
+    suboptions:
+      location: {description: Path or address., type: str, default: ''}
+      sha256: {description: Its SHA-256., type: str, default: ''}
+  source_git:
+    description: One commit of a git repository instead. What is not committed never gets in.
+    type: dict
+    default: {}
+    suboptions:
+      repository: {description: Path or address., type: str, default: ''}
+      ref: {description: 'Branch, tag or full commit id.', type: str, default: ''}
+      folder: {description: Folder in the repository that is the source; empty for all of it., type: str, default: ''}
   dir: {description: Folder that keeps the archives., type: path, required: true}
   commands:
     description:
@@ -92,13 +111,16 @@ archive: {description: Path of the archive., type: str, returned: always}
 sha256: {description: Its SHA-256; empty in check mode if it would have to be built., type: str, returned: always}
 release: {description: The release's id, version and first 8 digits of the SHA-256., type: str, returned: always}
 inputs: {description: SHA-256 over everything the build depends on., type: str, returned: always}
+origin:
+  description: Where the source came from, C({archive, sha256}) or C({repository, ref, commit}); empty for a folder.
+  type: dict
+  returned: always
 """
 
 # Left out of the build's environment: what a build would write into its result, or what belongs to this play.
 PRIVATE = re.compile(
     r"(ANSIBLE_|VITE_|SSH_|VIRTUAL_ENV|PYTHON|NODE_ENV$|NODE_OPTIONS$|INIT_CWD$|npm_(lifecycle|package)_)"
 )
-CREDENTIALS = re.compile(r"//[^/@\s]+@")
 LOCK_WAIT = 1800
 # Not resolved: in a venv the tools stand beside the link and not beside the Python that it names.
 TOOLS = Path(sys.executable).absolute().parent
@@ -147,18 +169,16 @@ class Build:
                 raise ArchiveError(
                     f"{field} is {options[field]!r}; it names files: use letters, digits and . _ + ~ - only"
                 )
-        self.source = Path(options["source"])
-        if not self.source.is_dir():
-            raise ArchiveError(
-                f"there is no folder {self.source}: set app_source to the folder with the application's source"
-            )
+        self.source = chosen_source(
+            options["source"], options["source_archive"], options["source_git"], options["exclude"]
+        )
         self.dir = Path(options["dir"])
         stem = f"{options['name']}-{options['version']}"
         self.archive = self.dir / f"{stem}.tar.gz"
         self.sidecar = self.dir / f"{stem}.tar.gz.sha256"
         self.record = self.dir / f"{stem}.json"
         recipe = {key: options[key] for key in ("commands", "files", "exclude", "include", "strip")}
-        self.inputs = inputs_digest(self.source, options["exclude"], recipe)
+        self.inputs = self.source.inputs(recipe)
 
     def built_sha256(self) -> str:
         """Give the SHA-256 of the archive that is there, or '' if it is missing, damaged or from other inputs."""
@@ -173,11 +193,16 @@ class Build:
         good = sha256 == record.get("sha256") and self.sidecar.is_file() and self.sidecar.read_text() == line
         return sha256 if good else ""
 
+    def noted(self, sha256: str) -> dict[str, Any]:
+        """Give what stands beside the archive: what it was built from, and its sum."""
+        named = {key: self.options[key] for key in ("name", "version")}
+        return {**named, "inputs": self.inputs, "origin": self.source.origin, "sha256": sha256}
+
     def run(self) -> str:
         """Build in a temporary copy, put archive, sidecar and record in place; give the archive's SHA-256."""
         with tempfile.TemporaryDirectory(prefix="gatehouse-build-") as temporary:
             work = Path(temporary) / "release"
-            self.copy_source(work)
+            self.source.copy_to(work)
             for command in self.options["commands"]:
                 self.execute([str(word) for word in command], work)
             for relative, content in self.options["files"].items():
@@ -186,15 +211,6 @@ class Build:
                 file.write_text(content)
                 file.chmod(0o755 if content.startswith("#!") else 0o644)
             return self.pack(work, temporary)
-
-    def copy_source(self, work: Path) -> None:
-        """Copy the source files that count, with modes that no umask changes."""
-        work.mkdir(mode=0o755)
-        for relative, file in tree_files(self.source, self.options["exclude"]):
-            target = work / relative
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, target)
-            target.chmod(0o755 if executable(file) else 0o644)
 
     def execute(self, command: list[str], work: Path) -> None:
         """Run one build command; its output is shown only if it fails, without the credentials of an address."""
@@ -213,8 +229,9 @@ class Build:
         except subprocess.TimeoutExpired as error:
             raise ArchiveError(f"`{' '.join(command)}` took more than {self.options['timeout']} s") from error
         if done.returncode:
-            output = CREDENTIALS.sub("//***@", done.stdout.decode(errors="replace")).strip().splitlines()
-            raise ArchiveError(f"`{' '.join(command)}` failed in {self.source}:\n" + "\n".join(output[-25:]))
+            output = without_credentials(done.stdout.decode(errors="replace")).strip().splitlines()
+            name = self.options["name"]
+            raise ArchiveError(f"`{' '.join(command)}` failed in the build of {name}:\n" + "\n".join(output[-25:]))
 
     def pack(self, work: Path, temporary: str) -> str:
         """Pack what belongs into the release; a file that names a folder of this machine is an error."""
@@ -245,8 +262,13 @@ class Build:
             Path(name).unlink(missing_ok=True)
             raise
         replace(self.sidecar, f"{sha256}  {self.archive.name}\n")
-        replace(self.record, json.dumps({"inputs": self.inputs, "sha256": sha256}, indent=2) + "\n")
+        replace(self.record, json.dumps(self.noted(sha256), indent=2) + "\n")
         return sha256
+
+
+def texts(*names: str) -> dict[str, dict[str, str]]:
+    """Give the options of a mapping of optional texts."""
+    return {name: {"type": "str", "default": ""} for name in names}
 
 
 def main() -> None:
@@ -254,7 +276,9 @@ def main() -> None:
         argument_spec={
             "name": {"type": "str", "required": True},
             "version": {"type": "str", "required": True},
-            "source": {"type": "path", "required": True},
+            "source": {"type": "path", "default": ""},
+            "source_archive": {"type": "dict", "default": {}, "options": texts("location", "sha256")},
+            "source_git": {"type": "dict", "default": {}, "options": texts("repository", "ref", "folder")},
             "dir": {"type": "path", "required": True},
             "commands": {"type": "list", "elements": "list", "default": []},
             "files": {"type": "dict", "default": {}},
@@ -280,7 +304,10 @@ def main() -> None:
     except (ArchiveError, OSError) as error:
         module.fail_json(msg=str(error))
     release = f"{module.params['version']}-{sha256[:8]}" if sha256 else ""
-    module.exit_json(changed=changed, archive=str(build.archive), sha256=sha256, release=release, inputs=build.inputs)
+    module.exit_json(
+        changed=changed, archive=str(build.archive), sha256=sha256, release=release, inputs=build.inputs,
+        origin=build.source.origin,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

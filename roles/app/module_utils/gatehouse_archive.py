@@ -77,11 +77,11 @@ def file_sha256(file: Path) -> str:
     return digest.hexdigest()
 
 
-def inputs_digest(source: Path, exclude: Iterable[str], recipe: dict[str, Any]) -> str:
-    """Give the SHA-256 over every source file (path, executable bit, content) and over the recipe (any JSON value)."""
+def inputs_digest(files: Iterable[tuple[str, Path]], recipe: dict[str, Any]) -> str:
+    """Give the SHA-256 over source files (path, executable bit, content) and over the recipe (any JSON value)."""
     digest = hashlib.sha256()
     digest.update(json.dumps({"format": FORMAT, **recipe}, sort_keys=True).encode())
-    for relative, file in tree_files(source, exclude):
+    for relative, file in files:
         digest.update(f"\0{relative}\0{executable(file)}\0{file_sha256(file)}".encode())
     return digest.hexdigest()
 
@@ -120,10 +120,18 @@ def check_member(member: tarfile.TarInfo) -> None:
         raise ArchiveError(f"archive member {member.name!r} has a set-user, set-group or sticky bit")
 
 
-def unpack(archive: Path, folder: Path) -> None:
+def release_time(sha256: str) -> int:
+    """Give the time of a release's files: the same on every host, and another for each release.
+
+    Web servers tell versions of a file by its time and size (Last-Modified, ETag), and in archives all times are one.
+    """
+    return EPOCH + int(sha256[:7], 16)
+
+
+def unpack(archive: Path, folder: Path, time: int) -> None:
     """Unpack into the new `folder`; every member is checked first, so a refused archive leaves nothing behind.
 
-    Files become root's, 0644 or 0755, with the archive's time; nothing else of a member's metadata is taken over.
+    Files become root's, 0644 or 0755, with the given time; nothing else of a member's metadata is taken over.
     """
     with tarfile.open(archive, mode="r:gz") as tar:
         members = tar.getmembers()
@@ -135,15 +143,20 @@ def unpack(archive: Path, folder: Path) -> None:
             if member.isdir():
                 target.mkdir(mode=0o755, parents=True, exist_ok=True)
                 continue
-            target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            stream = tar.extractfile(member)
-            if stream is None:
-                raise ArchiveError(f"archive member {member.name!r} has no content")
-            # "x": a second member of the same name, or one below a file, is refused and not followed.
-            with stream, target.open("xb") as out:
-                shutil.copyfileobj(stream, out)
-            target.chmod(0o755 if member.mode & 0o100 else 0o644)
-            os.utime(target, (member.mtime, member.mtime))
+            unpack_member(tar, member, target)
+            os.utime(target, (time, time))
+
+
+def unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    """Write one checked file, 0644 or 0755; a file that is there already is an error."""
+    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    stream = tar.extractfile(member)
+    if stream is None:
+        raise ArchiveError(f"archive member {member.name!r} has no content")
+    # "x": a second member of the same name, or one below a file, is refused and not followed.
+    with stream, target.open("xb") as out:
+        shutil.copyfileobj(stream, out)
+    target.chmod(0o755 if member.mode & 0o100 else 0o644)
 
 
 def tree_digest(root: Path) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from ansible.module_utils.gatehouse_archive import (
     ArchiveError,
     file_sha256,
+    release_time,
     tree_digest,
     unpack,
 )
@@ -82,7 +83,7 @@ class Releases:
         temporary = Path(tempfile.mkdtemp(dir=self.folder, prefix=".unpack-"))
         try:
             fresh = temporary / "release"
-            unpack(archive, fresh)
+            unpack(archive, fresh, release_time(sha256))
             (fresh / "release.env").write_text(environment_file({"APP_RELEASE": release}))
             if prepare:
                 run(prepare, cwd=fresh)

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.gatehouse_fastcgi import FastCgiError
+from ansible.module_utils.gatehouse_fastcgi import status as fastcgi_status
+
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SHOWN = "ActiveState,ExecMainStartTimestampMonotonic,UnitFileState,NeedDaemonReload,DropInPaths,Result"
 HEADER = "# This file is written by Gatehouse: change the inventory and deploy again.\n"
@@ -44,6 +47,12 @@ def environment_file(values: Mapping[str, Any]) -> str:
         quoted = re.sub(r'(["\\`$])', r"\\\1", text)
         lines.append(f'{name}="{quoted}"\n')
     return HEADER + "".join(lines)
+
+
+def environment_value(text: str, name: str) -> str:
+    """Give what the text of an environment file says of `name`, '' if nothing: the reverse of environment_file."""
+    found = re.search(rf'^{name}="((?:[^"\\]|\\.)*)"$', text, re.MULTILINE)
+    return re.sub(r"\\(.)", r"\1", found[1]) if found else ""
 
 
 def run(command: list[str], cwd: Path | None = None, check: bool = True) -> str:
@@ -90,6 +99,63 @@ class Gate:
             return str(error) or type(error).__name__
         finally:
             connection.close()
+
+    @property
+    def place(self) -> str:
+        """What an application holds so that it can answer here."""
+        return f"port {self.port}"
+
+    def held_by(self, uid: int) -> bool:
+        """Tell whether an account listens here, so that no stranger's answer counts.
+
+        Looks at the socket's user in /proc/net/tcp (proc(5)) and not at /proc/<pid>/fd, which needs CAP_SYS_PTRACE.
+        """
+        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+            try:
+                rows = Path(table).read_text().splitlines()[1:]
+            except OSError:
+                continue
+            for row in rows:
+                fields = row.split()
+                # Local address:port in hex; state 0A is LISTEN; the eighth field is the user.
+                if fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == self.port and int(fields[7]) == uid:
+                    return True
+        return False
+
+
+@dataclass(frozen=True)
+class FastCgiGate(Gate):
+    """The same for an application that speaks FastCGI on a unix socket: `script` answers every path."""
+
+    socket: str
+    script: str
+
+    @property
+    def url(self) -> str:
+        return f"{self.path} over FastCGI ({self.socket})"
+
+    def ask(self, timeout: float) -> str:
+        # By its real path, as nginx names it: the link `current` moves.
+        script = Path(self.script).resolve()
+        parameters = {
+            "REQUEST_METHOD": "GET", "REQUEST_URI": self.path, "QUERY_STRING": "", "SCRIPT_FILENAME": str(script),
+            "SCRIPT_NAME": f"/{script.name}", "DOCUMENT_ROOT": str(script.parent), "GATEWAY_INTERFACE": "CGI/1.1",
+            "SERVER_PROTOCOL": "HTTP/1.1", "SERVER_NAME": self.address, "SERVER_PORT": str(self.port),
+            "SERVER_SOFTWARE": "gatehouse-health", "REMOTE_ADDR": "127.0.0.1", "REDIRECT_STATUS": "200",
+            "HTTP_HOST": self.address, "HTTP_USER_AGENT": "gatehouse-health",
+        }  # fmt: skip
+        try:
+            status = fastcgi_status(self.socket, parameters, timeout)
+        except (OSError, FastCgiError) as error:
+            return str(error) or type(error).__name__
+        return "" if status == 200 else f"status {status}"
+
+    @property
+    def place(self) -> str:
+        return self.socket
+
+    def held_by(self, uid: int) -> bool:
+        return Path(self.socket).stat().st_uid == uid
 
 
 @dataclass(frozen=True)
@@ -155,35 +221,17 @@ class Service:
         started = int(self.show()["ExecMainStartTimestampMonotonic"] or 0) / 1e6 + time.time() - time.monotonic()
         return next((str(file) for file in files if file.lstat().st_ctime > started), "")
 
-    def owns_listener(self, port: int) -> bool:
-        """Tell whether the application's own account listens on `port`, so that no stranger's answer counts.
-
-        Looks at the socket's user in /proc/net/tcp (proc(5)) and not at /proc/<pid>/fd, which needs CAP_SYS_PTRACE.
-        """
-        uid = pwd.getpwnam(self.user).pw_uid
-        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-            try:
-                rows = Path(table).read_text().splitlines()[1:]
-            except OSError:
-                continue
-            for row in rows:
-                fields = row.split()
-                # Local address:port in hex; state 0A is LISTEN; the eighth field is the user.
-                if fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == port and int(fields[7]) == uid:
-                    return True
-        return False
-
     def restart(self) -> None:
         """Start the unit anew, also one that systemd has given up on."""
         systemctl("reset-failed", self.unit, check=False)
         systemctl("restart", self.unit)
 
     def healthy(self, gate: Gate, timeout: float = 5) -> str:
-        """Give '' if the unit answers 200 on a port that its own account holds, otherwise why not."""
+        """Give '' if the unit answers 200 on a port or socket that its own account holds, otherwise why not."""
         problem = gate.ask(timeout)
-        if not problem and not self.owns_listener(gate.port):
+        if not problem and not gate.held_by(pwd.getpwnam(self.user).pw_uid):
             problem = (
-                f"port {gate.port} is held by a process of another account than {self.user}, which answers in its place"
+                f"{gate.place} is held by a process of another account than {self.user}, which answers in its place"
             )
         return problem
 

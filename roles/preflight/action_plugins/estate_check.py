@@ -3,7 +3,8 @@
 The plugin collects (specs of the roles, plays, variables of every host, certificate files), evaluates each
 variable leaf by leaf, so that one undefined name hides nothing else, and leaves the judging to pure filters:
 spec_problems, unknown_variables, missing_variables, address_problems, proxy_problems, upstream_problems,
-transport_problems, site_problems, location_problems, unpermitted_names, acme_problems, certificate_problems.
+transport_problems, site_problems, location_problems, unpermitted_names, acme_problems, source_problems,
+certificate_problems.
 
 Where a value was written comes from ansible-core's Origin tag, which 2.19 keeps on each value read from YAML.
 """
@@ -457,7 +458,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 host.add(found)
         if _PERMITTED in host.raw:
             host.evaluate(_PERMITTED)
-        for judge in ("unpermitted_names", "acme_problems"):
+        for judge in ("unpermitted_names", "acme_problems", "source_problems"):
             for found in _pure(judge, host.values):
                 host.add(found)
         for wanted in _pure("certificate_files", host.values):

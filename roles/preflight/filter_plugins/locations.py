@@ -20,10 +20,13 @@ Problem = dict[str, Any]
 _REGEX = ("regex", "regex_nocase")
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _ZERO = re.compile(r"0+(ms|[yMwdhms])?")
+# Conditions of next_upstream that https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html does not have.
+_NO_FASTCGI = ("http_502", "http_504")
 _TIMES = ("connect_timeout", "send_timeout", "read_timeout")
 # What says how an upstream is asked, and what each is when it says nothing.
 _FOR_UPSTREAMS = {
-    "upstream_path": "", "protocol": "http", "websocket": False, "streaming": False, "request_headers": [],
+    "upstream_path": "", "protocol": "http", "fastcgi": {"root": "", "script": "index.php"},
+    "websocket": False, "streaming": False, "request_headers": [],
     "hide_headers": [], "request_buffering": True, "response_buffering": True, **dict.fromkeys(_TIMES, ""),
 }  # fmt: skip
 # Headers of one connection (RFC 9110 7.6.1) or of a message's framing: nginx makes them itself.
@@ -74,6 +77,7 @@ def location_problems(estate: Mapping[str, Any]) -> list[Problem]:
         found = [*_access(site)]
         for place, location in _entries(site.get("locations")):
             own = [*_answers(location), *_path(location), *_static(location), *_together(location)]
+            own += [*_fastcgi(estate, location)]
             own += [*_named(estate, location), *_cache(location, users), *_headers(location), *_times(location)]
             own += [*_access(location), *_limits(location)]
             key = (str(location.get("path")), str(location.get("match")))
@@ -166,6 +170,29 @@ def _together(location: Mapping[str, Any]) -> Iterator[Problem]:
         if zone and location.get(name) == value:
             text = f"cannot be with {name}: {json.dumps(value).strip(chr(34))}, which passes answers on and keeps none"
             yield _problem(["cache"], text, "take one of them away")
+
+
+def _fastcgi(estate: Mapping[str, Any], location: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what FastCGI lacks, and what has no meaning without it."""
+    fastcgi, cache = _mapping(location.get("fastcgi")), _mapping(location.get("cache"))
+    if location.get("protocol") != "fastcgi":
+        if fastcgi.get("root") and location.get("upstream"):
+            text = "has no meaning without protocol: fastcgi"
+            yield _problem(["fastcgi"], text, "write protocol: fastcgi, or take it away")
+        return
+    if fastcgi.get("root") == "":
+        yield _problem(["fastcgi", "root"], "is required with protocol: fastcgi", "write the folder of public files")
+    for name in ("websocket", "upstream_path"):
+        if location.get(name):
+            yield _problem([name], "cannot be with protocol: fastcgi, which has no such thing", "take it away")
+    if cache.get("zone"):
+        text = "cannot be with protocol: fastcgi, whose answers the zone cannot hold"
+        yield _problem(["cache"], text, "take it away, and keep a cache on the proxy before this one")
+    for _, pool in _entries(estate.get("proxy_upstreams")):
+        lacking = [one for one in pool.get("next_upstream") or () if one in _NO_FASTCGI]
+        if pool.get("name") == location.get("upstream") and lacking:
+            text = f"{pool['name']} asks another member on {', '.join(lacking)}, which FastCGI does not know"
+            yield _problem(["upstream"], text, "take it out of next_upstream")
 
 
 def _named(estate: Mapping[str, Any], location: Mapping[str, Any]) -> Iterator[Problem]:

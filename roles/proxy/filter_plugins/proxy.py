@@ -35,7 +35,7 @@ def certificate_file(site: Mapping[str, Any], folder: str, part: str) -> str:
 
 
 def upstream_settings(location: Mapping[str, Any], upstreams: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Return [[name, arguments]] of how a location talks to its upstream, names without `proxy_` or `grpc_`.
+    """Return [[name, arguments]] of how a location talks to its upstream, names without `proxy_` and the like.
 
     `location`: an entry of `locations` with its defaults applied; its own timeouts win over the upstream's.
     Source: https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_next_upstream

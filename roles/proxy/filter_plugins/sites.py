@@ -137,6 +137,41 @@ def request_headers(location: Mapping[str, Any], base: Mapping[str, str], site: 
     return [] if found == usual and location["protocol"] == "http" and not location["request_headers"] else found
 
 
+def fastcgi_parameters(headers: Sequence[Sequence[str]], script: str) -> list[list[str]]:
+    """Return [[name, value, condition]] of a FastCGI request's parameters: those of CGI, then the headers as HTTP_*.
+
+    `headers`: of request_headers; `script`: the front controller, in the location's root. It is named by its real path,
+    so that PHP's cache of compiled scripts (opcache) tells the releases behind the link `current` apart. Connection is
+    left out: FastCGI has no connection of HTTP. Programs ask of HTTPS and REMOTE_USER only whether they are there.
+    Sources: RFC 3875 4.1, https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html#fastcgi_param
+    """
+    parameters = [
+        ["CONTENT_LENGTH", "$content_length"],
+        ["CONTENT_TYPE", "$content_type"],
+        ["DOCUMENT_ROOT", "$realpath_root"],
+        ["GATEWAY_INTERFACE", "CGI/1.1"],
+        ["HTTPS", "$proxy_https"],
+        ["QUERY_STRING", "$query_string"],
+        # PHP that was built to be started by a redirect only answers nothing without it.
+        ["REDIRECT_STATUS", "200"],
+        ["REMOTE_ADDR", "$remote_addr"],
+        ["REMOTE_PORT", "$remote_port"],
+        ["REMOTE_USER", "$remote_user"],
+        ["REQUEST_METHOD", "$request_method"],
+        ["REQUEST_URI", "$request_uri"],
+        ["SCRIPT_FILENAME", f"$realpath_root/{script}"],
+        ["SCRIPT_NAME", f"/{script}"],
+        ["SERVER_ADDR", "$server_addr"],
+        ["SERVER_NAME", "$host"],
+        ["SERVER_PORT", "$server_port"],
+        ["SERVER_PROTOCOL", "$server_protocol"],
+        ["SERVER_SOFTWARE", "nginx"],
+    ]
+    named = [(name.upper().replace("-", "_"), value) for name, value in headers]
+    parameters += [[f"HTTP_{name}", value] for name, value in named if name != "CONNECTION"]
+    return [[name, value, " if_not_empty" if name in ("HTTPS", "REMOTE_USER") else ""] for name, value in parameters]
+
+
 def response_headers(
     site: Mapping[str, Any], base: Mapping[str, str], own: Sequence[Mapping[str, Any]] = ()
 ) -> list[list[str]]:
@@ -193,9 +228,11 @@ def static_folder(location: Mapping[str, Any]) -> str:
 
 
 def static_folders(sites: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the folders with static files of all sites, each once, sorted."""
-    places = (location for site in sites for location in site["locations"])
-    return sorted({str(location["static"]["dir"]) for location in places if location["static"]["dir"]})
+    """Return the folders with files that nginx serves for all sites, each once, sorted."""
+    places = [location for site in sites for location in site["locations"]]
+    folders = [place["static"]["dir"] for place in places]
+    folders += [place["fastcgi"]["root"] for place in places if place["protocol"] == "fastcgi"]
+    return sorted({str(folder) for folder in folders if folder})
 
 
 def variable_part(name: str) -> str:
@@ -215,6 +252,7 @@ class FilterModule:
             users_templates,
             page_templates,
             request_headers,
+            fastcgi_parameters,
             response_headers,
             hidden_headers,
             header_variable,

@@ -1,0 +1,77 @@
+"""One request over FastCGI, as a web server would make it: how an application without HTTP is asked for its health.
+
+Source: the FastCGI specification, version 1 (https://fastcgi-archives.github.io/FastCGI_Specification.html).
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+import time
+from collections.abc import Mapping
+
+VERSION = 1
+BEGIN_REQUEST, END_REQUEST, PARAMS, STDIN, STDOUT = 1, 3, 4, 5, 6
+RESPONDER = 1
+REQUEST = 1
+# Version, type, request, length of the content, length of the padding, reserved.
+HEADER = struct.Struct(">BBHHBx")
+STATUS = re.compile(rb"^Status:\s*(\d{3})\b", re.IGNORECASE | re.MULTILINE)
+
+
+class FastCgiError(Exception):
+    """The other side did not speak FastCGI; the text says what came instead."""
+
+
+def record(kind: int, content: bytes) -> bytes:
+    """Give one record of the request; an empty one ends its stream."""
+    return HEADER.pack(VERSION, kind, REQUEST, len(content), 0) + content
+
+
+def pairs(parameters: Mapping[str, str]) -> bytes:
+    """Give names and values, each behind its length in four bytes."""
+    packed = b""
+    for name, value in parameters.items():
+        words = (name.encode(), value.encode())
+        packed += struct.pack(">II", *(len(word) | 1 << 31 for word in words)) + b"".join(words)
+    return packed
+
+
+def status(address: str, parameters: Mapping[str, str], timeout: float) -> int:
+    """Make one request without a body at a unix socket and give its status; OSError or FastCgiError if none."""
+    deadline = time.monotonic() + timeout
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(timeout)
+        connection.connect(address)
+        request = record(BEGIN_REQUEST, struct.pack(">HB5x", RESPONDER, 0))
+        request += record(PARAMS, pairs(parameters)) + record(PARAMS, b"") + record(STDIN, b"")
+        connection.sendall(request)
+        answer = b""
+        while True:
+            connection.settimeout(max(0.01, deadline - time.monotonic()))
+            version, kind, _, length, padding = HEADER.unpack(exactly(connection, HEADER.size))
+            if version != VERSION:
+                raise FastCgiError("the answer is not FastCGI")
+            content = exactly(connection, length + padding)[:length]
+            if kind == STDOUT:
+                answer += content
+            elif kind == END_REQUEST:
+                break
+    head = answer.partition(b"\r\n\r\n")[0]
+    found = STATUS.search(head)
+    # A CGI answer without a status is a good one (RFC 3875 6.3.3), but an empty one is none.
+    if not head:
+        raise FastCgiError("the answer is empty")
+    return int(found[1]) if found else 200
+
+
+def exactly(connection: socket.socket, count: int) -> bytes:
+    """Read that many bytes."""
+    content = b""
+    while len(content) < count:
+        piece = connection.recv(count - len(content))
+        if not piece:
+            raise FastCgiError("the connection was closed before the answer ended")
+        content += piece
+    return content

@@ -1,0 +1,146 @@
+"""The health gate of an application that speaks FastCGI: against a server that answers, and against others."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[2] / "roles" / "app" / "module_utils"))
+END = struct.pack(">IB3x", 0, 0)
+
+
+@pytest.fixture(scope="module")
+def service() -> Any:
+    import gatehouse_fastcgi
+
+    sys.modules.setdefault("ansible.module_utils.gatehouse_fastcgi", gatehouse_fastcgi)
+    import gatehouse_service
+
+    return gatehouse_service
+
+
+def piece(kind: int, content: bytes, padding: int = 0) -> bytes:
+    return struct.pack(">BBHHBx", 1, kind, 1, len(content), padding) + content + b"\0" * padding
+
+
+@contextmanager
+def answering(place: Path, answer: bytes) -> Iterator[list[bytes]]:
+    """Take one connection at a unix socket, keep what it sends, and answer."""
+    heard: list[bytes] = []
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(place))
+        server.listen()
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                heard.append(connection.recv(65536))
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield heard
+        thread.join(timeout=5)
+
+
+def gate(service: Any, place: Path) -> Any:
+    return service.FastCgiGate("10.0.0.1", 8000, "/healthz", 5, str(place), str(place.parent / "current/index.php"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (piece(6, b"Content-Type: text/plain\r\n\r\nok\n") + piece(3, END), ""),
+        (
+            piece(6, b"Content-Type: text/", 3)
+            + piece(7, b"a warning")
+            + piece(6, b"plain\r\n\r\nok\n")
+            + piece(3, END),
+            "",
+        ),
+        (piece(6, b"Status: 500 Oops\r\nX-A: b\r\n\r\n") + piece(3, END), "status 500"),
+        (piece(6, b"X-A: b\r\nstatus: 302 Found\r\n\r\n") + piece(3, END), "status 302"),
+        (piece(6, b"X-A: b\r\n\r\nStatus: 500\r\n") + piece(3, END), ""),
+        (piece(3, END), "the answer is empty"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the answer is not FastCGI"),
+        (piece(6, b"Content-")[:-3], "the connection was closed before the answer ended"),
+    ],
+)
+def test_what_an_answer_means(service: Any, tmp_path: Path, answer: bytes, problem: str) -> None:
+    with answering(tmp_path / "fpm.sock", answer):
+        assert gate(service, tmp_path / "fpm.sock").ask(5) == problem
+
+
+def test_a_script_is_asked_for_by_its_real_path(service: Any, tmp_path: Path) -> None:
+    (tmp_path / "releases" / "1").mkdir(parents=True)
+    (tmp_path / "current").symlink_to("releases/1")
+    with answering(tmp_path / "fpm.sock", piece(6, b"A: b\r\n\r\n") + piece(3, END)) as heard:
+        assert gate(service, tmp_path / "fpm.sock").ask(5) == ""
+    assert f"SCRIPT_FILENAME{tmp_path}/releases/1/index.php".encode() in heard[0]
+    assert b"REQUEST_URI/healthz" in heard[0]
+
+
+def test_nobody_there_is_said(service: Any, tmp_path: Path) -> None:
+    assert "No such file" in gate(service, tmp_path / "fpm.sock").ask(5)
+    assert gate(service, tmp_path / "fpm.sock").url == f"/healthz over FastCGI ({tmp_path}/fpm.sock)"
+
+
+def test_a_strangers_socket_does_not_count(service: Any, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "fpm.sock"))
+        assert gate(service, tmp_path / "fpm.sock").held_by(os.getuid())
+        assert not gate(service, tmp_path / "fpm.sock").held_by(os.getuid() + 1)
+
+
+@pytest.fixture
+def release_module(service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Import the module app_release, with a scratch folder in the place of /etc/gatehouse."""
+    import gatehouse_archive
+
+    sys.modules.setdefault("ansible.module_utils.gatehouse_archive", gatehouse_archive)
+    sys.modules.setdefault("ansible.module_utils.gatehouse_service", service)
+    import gatehouse_releases
+
+    sys.modules.setdefault("ansible.module_utils.gatehouse_releases", gatehouse_releases)
+    library = Path(__file__).parents[2] / "roles" / "app" / "library" / "app_release.py"
+    spec = importlib.util.spec_from_file_location("app_release_module", library)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "SETTINGS", tmp_path)
+    return module
+
+
+FASTCGI = {"APP_FASTCGI_SOCKET": "/run/shop/fastcgi.sock", "APP_FASTCGI_SCRIPT": "/srv/shop/current/public/index.php"}
+
+
+@pytest.mark.parametrize(
+    ("unit", "environment", "here", "url"),
+    [
+        ("[Unit]\n", FASTCGI, {}, "/healthz over FastCGI (/run/shop/fastcgi.sock)"),
+        ("[Unit]\n", {}, FASTCGI, "http://10.0.0.1:8000/healthz"),
+        # A rollback brings neither unit nor environment.
+        ("", {}, FASTCGI, "/healthz over FastCGI (/run/shop/fastcgi.sock)"),
+        ("", {}, {}, "http://10.0.0.1:8000/healthz"),
+    ],
+)
+def test_where_an_application_is_asked_follows_from_its_environment(
+    release_module: Any, tmp_path: Path, unit: str, environment: Any, here: Any, url: str
+) -> None:
+    (tmp_path / "shop.env").write_text(release_module.environment_file(here))
+    options = {
+        "name": "shop", "root": "/srv", "user": "shop", "address": "10.0.0.1", "port": 8000, "health_path": "/healthz",
+        "health_timeout": 5, "state": "released", "unit": unit, "environment": environment,
+    }  # fmt: skip
+    assert release_module.Deployment(options, check_mode=False).gate.url == url

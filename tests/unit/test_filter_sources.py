@@ -1,0 +1,96 @@
+"""The filters of filter_plugins/sources.py, and what preflight says of sources that contradict themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+
+Filters = Callable[[str], Callable[..., Any]]
+SUM = " is no SHA-256; write the 64 hexadecimal digits that `sha256sum` prints"
+PLACE = " is no place of a source; write a path on the controller or an address such as https://example.org/shop.git"
+REF = " is no ref of git; write a branch, a tag or a commit's full id"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sha256_sum", "0123456789abcdef" * 4),
+        ("source_place", "/srv/sources/shop.tar.gz"),
+        ("source_place", "https://user:token@example.org/shop.git"),
+        ("source_place", "git@example.org:shop.git"),
+        ("git_ref", "main"),
+        ("git_ref", "release/1.2+build"),
+    ],
+)
+def test_accepted(filters: Filters, name: str, value: str) -> None:
+    assert filters(name)(value) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("sha256_sum", "0" * 63, f'"{"0" * 63}"{SUM}'),
+        ("sha256_sum", "A" * 64, f'"{"A" * 64}"{SUM}'),
+        ("sha256_sum", 1, f"1{SUM}"),
+        ("source_place", "--upload-pack=x", f'"--upload-pack=x"{PLACE}'),
+        ("source_place", "ext::sh -c x", f'"ext::sh -c x"{PLACE}'),
+        ("source_place", "ext::x", f'"ext::x"{PLACE}'),
+        ("source_place", "/a b", f'"/a b"{PLACE}'),
+        ("git_ref", "-x", f'"-x"{REF}'),
+        ("git_ref", "a..b", f'"a..b"{REF}'),
+        ("git_ref", "v1^{commit}", f'"v1^{{commit}}"{REF}'),
+        ("git_ref", None, f"null{REF}"),
+    ],
+)
+def test_refused(filters: Filters, name: str, value: object, message: str) -> None:
+    with pytest.raises(AnsibleFilterError) as error:
+        filters(name)(value)
+    assert error.value.message == message
+
+
+ARCHIVE = {"location": "/srv/shop.tgz", "sha256": "0" * 64}
+GIT = {"repository": "/srv/shop.git", "ref": "v1"}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, []),
+        ({"app_source_archive": ARCHIVE}, []),
+        ({"app_source_git": GIT}, []),
+        ({"app_source_git": "shop.git"}, []),  # the wrong shape is spec_problems' to report
+        (
+            {"app_source_archive": ARCHIVE, "app_source_git": GIT},
+            ["app_source_git stands beside app_source_archive, and a release has one source; keep one of them"],
+        ),
+        (
+            {"app_source_archive": {"location": "/srv/shop.tgz"}},
+            [
+                "app_source_archive.sha256 is missing, so nobody could tell another archive from this one;"
+                " write what `sha256sum` prints"
+            ],
+        ),
+        (
+            {"app_source_git": {"ref": "v1"}},
+            ["app_source_git.repository is missing, so there is no source; write a path or an address"],
+        ),
+        (
+            {"app_source_git": {"repository": "/srv/shop.git"}},
+            [
+                "app_source_git.ref is missing, so any commit could be meant;"
+                " write a branch, a tag or a commit's full id"
+            ],
+        ),
+        (
+            {"app_archive": "build/shop-1.0.tar.gz", "app_source_git": GIT},
+            ["app_source_git has no meaning beside app_archive: nothing is built; take it away"],
+        ),
+    ],
+)
+def test_sources_that_contradict_themselves(filters: Filters, values: dict[str, Any], expected: list[str]) -> None:
+    found = filters("source_problems")(values)
+    assert [f"{'.'.join(one['path'])} {one['problem']}; {one['remedy']}" for one in found] == expected
+    assert {one["level"] for one in found} <= {"error"}
