@@ -20,6 +20,7 @@ HEADER = "# This file is written by Gatehouse: change the inventory and deploy a
 POLL = 0.1
 COMMAND_TIMEOUT = 600
 JOURNAL_FIRST, JOURNAL_LAST = 50, 10
+BODY_LIMIT, BODY_SHOWN = 1 << 20, 200  # bytes of an answer that are looked at, characters of it that a message has
 
 
 class ServiceError(Exception):
@@ -46,14 +47,14 @@ def environment_file(values: Mapping[str, Any]) -> str:
     return HEADER + "".join(lines)
 
 
-def run(command: list[str], cwd: Path | None = None, check: bool = True) -> str:
+def run(command: list[str], cwd: Path | None = None, check: bool = True, timeout: int = COMMAND_TIMEOUT) -> str:
     """Run a command and give its output; a failure is a ServiceError with what it said."""
     try:
         done = subprocess.run(  # noqa: S603 (an argument list, never a shell)
-            command, cwd=cwd, capture_output=True, text=True, errors="replace", timeout=COMMAND_TIMEOUT, check=False
+            command, cwd=cwd, capture_output=True, text=True, errors="replace", timeout=timeout, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise ServiceError(f"`{' '.join(command)}` took more than {COMMAND_TIMEOUT} s") from error
+        raise ServiceError(f"`{' '.join(command)}` took more than {timeout} s") from error
     if check and done.returncode:
         said = (done.stderr or done.stdout).strip()[-2000:]
         raise ServiceError(f"`{' '.join(command)}` failed: {said}")
@@ -67,12 +68,14 @@ def systemctl(*words: str, check: bool = True) -> str:
 
 @dataclass(frozen=True)
 class Gate:
-    """Where the application must answer 200, and for how many seconds to wait for that."""
+    """What the application must answer and where, and for how many seconds to wait for that."""
 
     address: str
     port: int
     path: str
     timeout: int
+    status: int = 200
+    body: str = ""
 
     @property
     def url(self) -> str:
@@ -80,12 +83,16 @@ class Gate:
         return f"http://{host}:{self.port}{self.path}"
 
     def ask(self, timeout: float) -> str:
-        """Make one request; '' for an answer 200, otherwise what came instead."""
+        """Make one request; '' for the answer that is wanted, otherwise what came instead."""
         connection = http.client.HTTPConnection(self.address, self.port, timeout=timeout)
         try:
             connection.request("GET", self.path, headers={"User-Agent": "gatehouse-health", "Connection": "close"})
-            status = connection.getresponse().status
-            return "" if status == 200 else f"status {status}"
+            answer = connection.getresponse()
+            text = answer.read(BODY_LIMIT).decode(errors="replace")
+            if answer.status == self.status and self.body in text:
+                return ""
+            lacks = f" without {self.body!r}" if answer.status == self.status else ""
+            return f"status {answer.status}{lacks}" + (f": {text[:BODY_SHOWN].strip()}" if text.strip() else "")
         except (OSError, http.client.HTTPException) as error:
             return str(error) or type(error).__name__
         finally:
