@@ -433,8 +433,8 @@ class Deployment:
         done = len(self.actions)
         self.ensure(release, lacking and not now, self.wanted_files())
         self.pending = self.actions[done:]
-        if self.check_mode or not self.pending:
-            self.prune(release)
+        # Now, and not only after a switch: what is staged and never served would pile up.
+        self.prune(release)
         if not self.check_mode:
             self.actions, self.diffs = [one for one in self.actions if one not in self.pending], []
         return True
