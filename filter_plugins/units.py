@@ -15,6 +15,10 @@ from ansible.errors import AnsibleFilterError
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+~-]{0,63}")
+_INSIDE = re.compile(r"[0-9A-Za-z._+~@-]+(/[0-9A-Za-z._+~@-]+)*")
+# systemd.resource-control(5): MemoryMax and CPUQuota.
+_SIZE = re.compile(r"([1-9][0-9]*[KMGT]|[1-9][0-9]?%|100%)?")
+_PERCENT = re.compile(r"([1-9][0-9]*%)?")
 # The unit has the path as it is: a blank would end it there, and %, quotes and backslashes have a meaning.
 _PATH = re.compile(r"/[0-9A-Za-z._+~@:=,/-]*")
 
@@ -49,8 +53,35 @@ def unit_path(value: Any) -> str:
     return str(value)
 
 
+def release_path(value: Any) -> str:
+    """Return a path inside a release, such as storage/uploads."""
+    if not isinstance(value, str) or not _INSIDE.fullmatch(value) or {".", ".."} & set(value.split("/")):
+        raise AnsibleFilterError(
+            f"{json.dumps(value, default=str)} is no path inside a release;"
+            " write it without a / at its ends and without . and .., such as storage/uploads"
+        )
+    return str(value)
+
+
+def unit_size(value: Any) -> str:
+    """Return an amount of memory as a unit names it; '' for no limit."""
+    if not isinstance(value, str) or not _SIZE.fullmatch(value):
+        raise AnsibleFilterError(
+            f'{json.dumps(value, default=str)} is no amount of memory for a unit; write 512M, 2G, 40% or ""'
+        )
+    return str(value)
+
+
+def unit_percent(value: Any) -> str:
+    """Return a share of processor time as a unit names it; '' for no limit."""
+    if not isinstance(value, str) or not _PERCENT.fullmatch(value):
+        raise AnsibleFilterError(f'{json.dumps(value, default=str)} is no share of processor time; write 150% or ""')
+    return str(value)
+
+
 class FilterModule:
     """Offer the functions above to templates under their own names."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {function.__name__: function for function in (unit_name, release_version, unit_path)}
+        functions = (unit_name, release_version, release_path, unit_path, unit_size, unit_percent)
+        return {function.__name__: function for function in functions}

@@ -54,7 +54,9 @@ def answering(place: Path, answer: bytes) -> Iterator[list[bytes]]:
 
 
 def gate(service: Any, place: Path) -> Any:
-    return service.FastCgiGate("10.0.0.1", 8000, "/healthz", 5, str(place), str(place.parent / "current/index.php"))
+    return service.FastCgiGate(
+        "10.0.0.1", 8000, "/healthz", 5, 200, "", str(place), str(place.parent / "current/index.php")
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,6 +143,7 @@ def test_where_an_application_is_asked_follows_from_its_environment(
     (tmp_path / "shop.env").write_text(release_module.environment_file(here))
     options = {
         "name": "shop", "root": "/srv", "user": "shop", "address": "10.0.0.1", "port": 8000, "health_path": "/healthz",
-        "health_timeout": 5, "state": "released", "unit": unit, "environment": environment,
+        "health_timeout": 5, "health_status": 200, "health_body": "",
+        "state": "released", "unit": unit, "environment": environment,
     }  # fmt: skip
     assert release_module.Deployment(options, check_mode=False).gate.url == url

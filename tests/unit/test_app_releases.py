@@ -1,83 +1,88 @@
-"""What is told of releases: those that the controller keeps, and those of a host."""
+"""What is known of each release on a host: which one was good, which failed, what they share, what is pruned."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable
+import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-# Behind what is there: the folder of modules has one of the same name as an action plugin.
-sys.path.append(str(Path(__file__).parents[2] / "roles" / "app" / "library"))
-COMMIT = {"repository": "https://example.org/shop.git", "ref": "v1", "commit": "c" * 40}
+ROLE = Path(__file__).parents[2] / "roles" / "app"
+sys.path[:0] = [str(ROLE / "module_utils")]
 
 
-def keep(folder: Path, name: str, version: str, time: int, **more: Any) -> None:
-    """Write an archive with its record, as the build leaves them."""
-    record = {"name": name, "version": version, "sha256": version[0] * 64, "inputs": "i", "origin": {}, **more}
-    (folder / f"{name}-{version}.json").write_text(json.dumps(record))
-    archive = folder / f"{name}-{version}.tar.gz"
-    archive.write_bytes(b"x" * 1000)
-    os.utime(archive, (time, time))
+@pytest.fixture
+def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the releases of an application in a scratch folder, whose account is ours."""
+    import ansible.module_utils
+    import gatehouse_archive
+    import gatehouse_service
+
+    for name, module in (("gatehouse_archive", gatehouse_archive), ("gatehouse_service", gatehouse_service)):
+        monkeypatch.setitem(sys.modules, f"ansible.module_utils.{name}", module)
+        monkeypatch.setattr(ansible.module_utils, name, module, raising=False)
+    import gatehouse_releases
+
+    account = SimpleNamespace(pw_uid=os.getuid(), pw_gid=os.getgid())
+    monkeypatch.setattr(gatehouse_releases.pwd, "getpwnam", lambda name: account)
+    return gatehouse_releases.Releases(str(tmp_path), "shop", "shop")
 
 
-def test_archives_are_listed_newest_first(tmp_path: Path) -> None:
-    from release_archive_info import kept_archives
+def add(releases: Any, release: str, *paths: str, shared: tuple[str, ...] = ()) -> None:
+    """Unpack a release with these files in it."""
+    import gatehouse_archive
 
-    keep(tmp_path, "shop", "1.0", 1)
-    keep(tmp_path, "shop", "2.0", 2, origin=COMMIT)
-    found = kept_archives("shop", tmp_path)
-    assert [one["release"] for one in found] == ["2.0-22222222", "1.0-11111111"]
-    assert found[0] == {
-        "release": "2.0-22222222", "version": "2.0", "sha256": "2" * 64, "bytes": 1000, "origin": COMMIT,
-    }  # fmt: skip
-
-
-def test_what_is_no_archive_of_the_application_is_passed_over(tmp_path: Path) -> None:
-    from release_archive_info import kept_archives
-
-    keep(tmp_path, "shop", "1.0", 1)
-    keep(tmp_path, "shop-admin", "1.0", 1)
-    keep(tmp_path, "shop", "2.0", 2)
-    (tmp_path / "shop-2.0.tar.gz").unlink()
-    (tmp_path / "shop-3.0.json").write_text("{half")
-    (tmp_path / "shop-4.0.json").write_text("[]")
-    assert [one["version"] for one in kept_archives("shop", tmp_path)] == ["1.0"]
-    assert kept_archives("shop", tmp_path / "nowhere") == []
+    source = releases.home.parent / f"source-{release}"
+    for path in paths or ("main.js",):
+        (source / path).parent.mkdir(parents=True, exist_ok=True)
+        (source / path).write_text(release)
+    archive = source.with_suffix(".tar.gz")
+    with tarfile.open(archive, "w:gz") as tar:
+        for file in sorted(source.rglob("*")):
+            tar.add(file, str(file.relative_to(source)), recursive=False)
+    record = {"sha256": gatehouse_archive.file_sha256(archive), "inputs": "", "shared": list(shared)}
+    releases.unpack(release, archive, record, [])
 
 
-HERE = {"current": "3-c", "previous": "2-b", "releases": ["3-c", "2-b", "1-a"]}
+def test_what_failed_is_marked_and_listed_last(releases: Any) -> None:
+    for release in ("1", "2", "3"):
+        add(releases, release)
+        releases.note(release, deployed=float(release))
+    add(releases, "4")
+    releases.link("current", "2")
+    releases.note("3", failed="it hung")
+    assert [(one["release"], one["failed"], one["current"]) for one in releases.listed()] == [
+        ("2", "", True),
+        ("1", "", False),
+        ("3", "it hung", False),
+        ("4", "", False),
+    ]
+    releases.note("3", failed=None)
+    assert releases.known()[0] == "3"
 
 
-@pytest.mark.parametrize(
-    ("here", "archives", "lines"),
-    [
-        (
-            HERE,
-            [
-                {"release": "4-d", "bytes": 2_340_000, "origin": {"archive": "https://example.org/a.tgz"}},
-                {"release": "3-c", "bytes": 1_000_000, "origin": COMMIT},
-                {"release": "2-b", "bytes": 50_000, "origin": {}},
-            ],
-            [
-                "3-c: runs, archive of 1.0 MB from commit cccccccccccc (v1) of https://example.org/shop.git",
-                "2-b: ran before, archive of 0.1 MB",
-                "1-a: on this host, its archive is not on the controller",
-                "4-d: not on this host, archive of 2.3 MB from https://example.org/a.tgz",
-            ],
-        ),
-        (
-            {"current": "", "previous": "", "releases": []},
-            [],
-            ["no release, neither on this host nor on the controller"],
-        ),
-    ],
-)
-def test_each_release_has_its_line(
-    filters: Callable[[str], Callable[..., Any]], here: dict[str, Any], archives: list[Any], lines: list[str]
-) -> None:
-    assert filters("release_report")(here, archives) == lines
+def test_a_note_leaves_the_release_intact(releases: Any) -> None:
+    add(releases, "1")
+    releases.note("1", deployed=5.0)
+    assert releases.recorded("1")["deployed"] == 5.0
+    (releases.folder / "1" / "main.js").write_text("by hand")
+    assert releases.recorded("1") == {}
+
+
+def test_releases_share_what_they_are_told_to(releases: Any) -> None:
+    add(releases, "1", "main.js", "storage/a", shared=("storage", "public/uploads"))
+    add(releases, "2", "main.js", shared=("storage", "public/uploads"))
+    (releases.home / "shared" / "storage" / "kept").write_text("x")
+    for release in ("1", "2"):
+        top = releases.folder / release
+        assert (top / "storage" / "kept").read_text() == "x"
+        assert (top / "public" / "uploads").is_dir()
+        assert not (top / "storage").readlink().is_absolute()
+        assert releases.recorded(release)
+    assert not (releases.folder / "1" / "storage" / "a").exists()
+    releases.remove("1")
+    assert (releases.home / "shared" / "storage" / "kept").exists()

@@ -210,6 +210,26 @@ def test_a_link_that_nginx_tree_did_not_make_is_no_live_tree(store: Any, target:
     assert store.live() == ""
 
 
+def test_a_patch_replaces_its_own_files_only(store: Any) -> None:
+    name = add(store, "one")
+    files = module.patched(store, {"sites/a.conf": "server { }\n"})
+    assert files == {**FILES, "sites/a.conf": "server { }\n", "word": "one"}
+    assert module.wanted(store, files, SUMS)[0].startswith("0002-")
+    # What is live already makes no new tree: nothing is tested, swapped or reloaded.
+    assert module.wanted(store, module.patched(store, {"word": "one"}), SUMS)[0] == name
+
+
+@pytest.mark.parametrize("damage", ["edit", "unlink"])
+def test_a_patch_is_not_built_on_what_was_edited_by_hand(store: Any, damage: str) -> None:
+    name = add(store, "one")
+    if damage == "edit":
+        (store.trees / name / "word").write_text("two")
+    else:
+        store.conf.unlink()
+    with pytest.raises(module.RefusedError, match=f"the live tree {name} was changed by hand since it was made"):
+        module.patched(store, {})
+
+
 def test_going_back(store: Any) -> None:
     names = [add(store, word) for word in ("one", "two", "three")]
     assert module.kept(store, "previous") == (names[1], store.read(names[1]))
@@ -287,6 +307,12 @@ def test_a_tree_that_cannot_work_is_refused_on_the_controller(files: dict[str, A
         else {"nginx.conf": "include active/sites/*.conf;\ninclude /etc/nginx/mime.types;"}
     )
     assert action.problems({**base, **files}) == [message]
+
+
+def test_a_patch_needs_no_nginx_conf_and_is_checked_like_the_whole() -> None:
+    assert action.problems({"upstreams/a.conf": "upstream a {}"}, whole=False) == []
+    assert action.problems({"upstreams/a.conf": "include x;"}, whole=False) != []
+    assert action.problems({"upstreams/a.conf": "upstream a {}"}) == ["the tree has no nginx.conf"]
 
 
 def test_differences_name_the_paths_and_what_is_new_or_gone() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+# The states that are about the release in the archive; the others know theirs by its id.
+OF_THE_ARCHIVE = ("released", "staged", "migrated")
 SUM = re.compile(r"([0-9a-f]{64})(\s.*)?", re.DOTALL)
 
 
@@ -37,7 +39,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         result: dict[str, Any] = super().run(tmp, task_vars)
         options = dict(self._task.args)
         archive = Path(str(options.pop("archive", "")))
-        if options.get("state", "released") == "released":
+        if options.get("state", "released") in OF_THE_ARCHIVE:
             # A build names its inputs. Without a sum it is still to come (check mode), and the sidecar that stands
             # there belongs to the archive it is going to replace.
             if not options.get("sha256") and not options.get("inputs"):

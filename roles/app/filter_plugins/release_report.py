@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 
-def release_report(here: Mapping[str, Any], archives: Sequence[Mapping[str, Any]]) -> list[str]:
+def release_report(here: Sequence[Mapping[str, Any]], archives: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a line for each release: its id, what it is on the host, and whether the controller keeps its archive.
 
-    `here`: {current, previous, releases}, as app_release_info returns; `archives`: [{release, bytes, origin}], as
-    release_archive_info does. Those of the host come first, then those that only the controller has.
+    `here`: [{release, current, deployed, failed}], as app_release lists them; `archives`: [{release, bytes, origin}],
+    as release_archive_info does. Those of the host come first, then those that only the controller has.
     """
     kept = {str(archive["release"]): archive for archive in archives}
+    known = {str(one["release"]): _state(one) for one in here}
     lines = []
-    for release in [*here["releases"], *(name for name in kept if name not in here["releases"])]:
-        words = [_state(release, here)]
+    for release in [*known, *(name for name in kept if name not in known)]:
+        words = [known.get(release, "not on this host")]
         words += [_archive(kept[release])] if release in kept else ["its archive is not on the controller"]
         lines.append(f"{release}: {', '.join(words)}")
     return lines or ["no release, neither on this host nor on the controller"]
 
 
-def _state(release: str, here: Mapping[str, Any]) -> str:
-    if release == here["current"]:
+def _state(release: Mapping[str, Any]) -> str:
+    if release["current"]:
         return "runs"
-    if release == here["previous"]:
-        return "ran before"
-    return "on this host" if release in here["releases"] else "not on this host"
+    if release["failed"]:
+        return f"failed ({str(release['failed']).splitlines()[0]})"
+    if not release["deployed"]:
+        return "never served"
+    return f"good on {datetime.fromtimestamp(release['deployed'], UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _archive(archive: Mapping[str, Any]) -> str:

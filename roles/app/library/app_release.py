@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
+import syslog
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from ansible.module_utils.gatehouse_service import (
     ServiceError,
     environment_file,
     environment_value,
+    run,
     systemctl,
 )
 
@@ -61,14 +64,36 @@ options:
   state:
     description:
       - V(released) runs this version.
-      - V(rolled_back) runs O(release), or the one that ran before, with unit and environment as they are.
+      - V(staged) unpacks it beside the others and tells in C(pending) what V(released) would do; what runs stays.
+      - V(migrated) runs O(migrate) in the release that is staged.
+      - V(put_back) undoes the last V(released) or V(rolled_back) and marks the release that it had brought as failed.
+      - V(rolled_back) runs O(release), with unit and environment as they are.
+      - V(listed) changes nothing and tells in C(releases) what there is.
     type: str
-    choices: [released, rolled_back]
+    choices: [released, staged, migrated, put_back, rolled_back, listed]
     default: released
   release:
-    description: For O(state=rolled_back), the id to go back to; empty means the previous one.
+    description: For O(state=rolled_back), the id to go back to.
     type: str
     default: ''
+  reason:
+    description: For O(state=put_back), why; it is noted at the release that failed.
+    type: str
+    default: ''
+  migrate:
+    description: Command (argument list) that the application's account runs in the release, with its whole environment.
+    type: list
+    elements: str
+    default: []
+  migrate_timeout:
+    description: Seconds that O(migrate) may take.
+    type: int
+    default: 600
+  shared:
+    description: Paths of the release that are links to what all releases share, below C(<root>/<name>/shared).
+    type: list
+    elements: str
+    default: []
   root:
     description: Folder in which every application has its own.
     type: path
@@ -104,10 +129,18 @@ options:
     required: true
   health_path:
     description:
-      - The page that must answer 200. It is asked over FastCGI if O(environment) has C(APP_FASTCGI_SOCKET), a unix
+      - The page that must answer. It is asked over FastCGI if O(environment) has C(APP_FASTCGI_SOCKET), a unix
         socket, and C(APP_FASTCGI_SCRIPT), the script that answers every path; else over HTTP.
     type: str
     default: /healthz
+  health_status:
+    description: The status that it must answer with.
+    type: int
+    default: 200
+  health_body:
+    description: Text that the answer must have in it.
+    type: str
+    default: ''
   health_timeout:
     description: Seconds until it must answer.
     type: int
@@ -138,11 +171,22 @@ RETURN = r"""
 release: {description: Id of the release that runs., type: str, returned: always}
 previous: {description: Id of the one that ran before it., type: str, returned: always}
 actions: {description: What was done, or in check mode would be done., type: list, returned: always}
+pending: {description: "For O(state=staged), what V(released) would do; or empty.", type: list, returned: always}
+state: {description: The state that was asked for., type: str, returned: always}
+staged: {description: "For O(state=staged), the id of the release that is ready.", type: str, returned: always}
+gate: {description: "What a healthy release answers, C({path, status, body}).", type: dict, returned: always}
+serving: {description: Whether the unit is active and a release is linked., type: bool, returned: always}
+releases:
+  description: "Every release here, good ones first and newest first: C({release, deployed, failed, current})."
+  type: list
+  returned: always
+log: {description: "For O(state=put_back), what the unit wrote since what was undone.", type: str, returned: always}
 """
 
 UNITS = Path("/etc/systemd/system")
 SETTINGS = Path("/etc/gatehouse")
 PATIENCE = 60
+STATES = ("released", "staged", "migrated", "put_back", "rolled_back", "listed")
 
 
 class Deployment:
@@ -155,8 +199,18 @@ class Deployment:
         self.releases = Releases(options["root"], self.name, options["user"])
         self.service = Service(self.name, options["user"])
         self.gate = self.wanted_gate()
+        self.former = SETTINGS / f"{self.name}.former.json"
+        self.looks_only = check_mode or options["state"] == "staged"
         self.actions: list[str] = []
+        self.pending: list[str] = []
         self.diffs: list[dict[str, str]] = []
+        self.log = ""
+
+    def environment(self) -> dict[str, Any]:
+        """Give the environment variables that are no secrets."""
+        options = self.options
+        own = {"APP_NAME": self.name, "APP_ADDRESS": options["address"], "APP_PORT": options["port"]}
+        return {**options["environment"], **own}
 
     def wanted_gate(self) -> Gate:
         """Say where the application is asked: over FastCGI if its environment names a socket for that, else over HTTP.
@@ -167,16 +221,16 @@ class Deployment:
         here = ManagedFile(SETTINGS / f"{self.name}.env", None, 0o644)
         text = environment_file(options["environment"]) if options["unit"] else here.present() or ""
         where = (options["address"], options["port"], options["health_path"], options["health_timeout"])
+        wanted = (options["health_status"], options["health_body"])
         socket, script = (environment_value(text, f"APP_FASTCGI_{word}") for word in ("SOCKET", "SCRIPT"))
-        return FastCgiGate(*where, socket, script) if socket else Gate(*where)
+        return FastCgiGate(*where, *wanted, socket, script) if socket else Gate(*where, *wanted)
 
     def wanted_files(self) -> list[ManagedFile]:
         """Give unit and environment files as they should be."""
         options = self.options
-        own = {"APP_NAME": self.name, "APP_ADDRESS": options["address"], "APP_PORT": options["port"]}
         return [
             ManagedFile(UNITS / self.service.unit, options["unit"], 0o644),
-            ManagedFile(SETTINGS / f"{self.name}.env", environment_file({**options["environment"], **own}), 0o644),
+            ManagedFile(SETTINGS / f"{self.name}.env", environment_file(self.environment()), 0o644),
             ManagedFile(
                 SETTINGS / f"{self.name}.secrets.env", environment_file(options["secrets"]), 0o600, secret=True
             ),
@@ -194,7 +248,7 @@ class Deployment:
         return f"it is not healthy: {problem}" if problem else ""
 
     def ensure(self, release: str, unpacked: bool, files: list[ManagedFile]) -> None:
-        """Compare, and outside check mode change, prove, or put back."""
+        """Compare, and unless this only looks, change, prove, or put back."""
         former = self.releases.linked("current")
         changed = [file for file in files if file.differs()]
         self.diffs += [file.diff() for file in changed]
@@ -204,6 +258,9 @@ class Deployment:
             link = f"{self.releases.home}/current"
             texts = {"before": f"{former}\n" if former else "", "after": f"{release or '(built first)'}\n"}
             self.diffs.append({"before_header": link, "after_header": link, **texts})
+        unproven = self.deploys() and former == release and not self.releases.fact(release, "deployed")
+        if unproven:
+            self.actions.append(f"note that release {release} is good")
         shown = self.service.show()
         reload = shown["NeedDaemonReload"] == "yes" or any(file.path.parent == UNITS for file in changed)
         enable = shown["UnitFileState"] != "enabled"
@@ -217,10 +274,12 @@ class Deployment:
             reason = "new settings" if changed else self.restart_reason(files)
         if reason:
             self.actions.append(f"restart {self.service.unit}: {reason}")
-        if self.check_mode:
+        if self.looks_only:
             return
         before = [ManagedFile(file.path, file.present(), file.mode) for file in files]
         began = time.time()
+        if reason:
+            self.remember(former, release, before, began)
         try:
             for file in changed:
                 file.write()
@@ -240,15 +299,50 @@ class Deployment:
             if former == release and not changed and not unpacked:
                 outcome = "It ran with the same settings before, so there is nothing to put back."
             else:
-                outcome = self.put_back(former, former == release, before)
-            if unpacked and former != release:
-                self.releases.remove(release)
+                outcome, _ = self.put_back(former, former == release, before)
+            if former != release:
+                self.mark_failed(release, str(error), keep=bool(former))
             raise ServiceError(self.report(release, str(error), outcome, log)) from error
+        if former != release or unproven:
+            self.releases.note(release, failed=None, **({"deployed": began} if self.deploys() else {}))
         if former and former != release and (self.releases.folder / former).is_dir():
             self.releases.link("previous", former)
 
-    def put_back(self, former: str, same: bool, before: list[ManagedFile]) -> str:
-        """Restore the former release and files and start them; say how that went."""
+    def deploys(self) -> bool:
+        """Tell whether this run is a deployment: going back makes no release newer than it was."""
+        return bool(self.options["state"] != "rolled_back")
+
+    def remember(self, former: str, release: str, before: list[ManagedFile], began: float) -> None:
+        """Write down what is about to be replaced, readable for root only, so that a later task can undo it."""
+        files = [{"path": str(file.path), "text": file.text, "mode": file.mode} for file in before]
+        known = {"release": former, "replaced_by": release, "since": began, "files": files}
+        ManagedFile(self.former, json.dumps(known) + "\n", 0o600, secret=True).write()
+
+    def mark_failed(self, release: str, why: str, keep: bool) -> None:
+        """Note that a release failed, so that nothing goes back to it; the first one of a host is no use to anybody."""
+        if keep:
+            self.releases.note(release, failed=why)
+        else:
+            self.releases.remove(release)
+
+    def undo(self) -> None:
+        """Bring about state `put_back`: the release and the files that the last change replaced."""
+        try:
+            known = json.loads(self.former.read_text())
+        except (OSError, ValueError) as error:
+            raise ServiceError(f"this host does not know what {self.name} ran before: {error}") from error
+        former, release = known["release"], known["replaced_by"]
+        self.log = self.service.journal(known["since"])
+        before = [ManagedFile(Path(file["path"]), file["text"], file["mode"]) for file in known["files"]]
+        outcome, answers = self.put_back(former, former == release, before)
+        if former != release:
+            self.mark_failed(release, self.options["reason"] or "it was put back", keep=bool(former))
+        if not answers:
+            raise ServiceError(f"{outcome}\nWhat the unit wrote:\n{self.service.journal(known['since'])}")
+        self.actions.append(outcome)
+
+    def put_back(self, former: str, same: bool, before: list[ManagedFile]) -> tuple[str, bool]:
+        """Restore the former release and files and start them; say how that went, and whether it answers."""
         startable = bool(former) and all(file.text is not None for file in before)
         if not startable:
             # While the unit's file is there: without it, systemd would keep its enablement and a unit without a file.
@@ -260,7 +354,7 @@ class Deployment:
         self.releases.link("current", former)
         if not startable:
             systemctl("daemon-reload", check=False)
-            return "There was no release before it to go back to, so the unit is stopped."
+            return "There was no release before it to go back to, so the unit is stopped.", False
         what = f"Release {former}" + (" with its former settings" if same else "")
         try:
             systemctl("daemon-reload")
@@ -270,14 +364,15 @@ class Deployment:
         except ServiceError as error:
             again = str(error)
         if again:
-            return f"{what} was put back, but does not answer either: {again}."
-        return f"{what} was put back and answers."
+            return f"{what} was put back, but does not answer either: {again}.", False
+        return f"{what} was put back and answers.", True
 
     def report(self, release: str, problem: str, outcome: str, log: str) -> str:
         """Give the text for the operator: what failed, what runs now, what the unit wrote, what to do."""
         gate, unit = self.gate, self.service.unit
         return (
-            f"{self.name} {release} did not answer 200 at {gate.url} within {gate.timeout} s ({problem}). {outcome}\n"
+            f"{self.name} {release} did not answer {gate.status} at {gate.url} within {gate.timeout} s "
+            f"({problem}). {outcome}\n"
             f"What the unit wrote:\n{log or '(nothing)'}\n"
             "Correct the application or its settings (app_environment, app_secrets, app_health_path, "
             f"app_health_timeout) and deploy again; `journalctl -u {unit}` on the host has the rest."
@@ -296,43 +391,124 @@ class Deployment:
         if not self.check_mode:
             self.releases.sweep()
 
+    def release_id(self) -> str:
+        """Give the id of the release that is asked for; '' in check mode if only a build would tell."""
+        options = self.options
+        if options["sha256"]:
+            return f"{options['version']}-{options['sha256'][:8]}"
+        # Check mode before the build: the release that runs is what would come out if it has the same inputs.
+        current = self.releases.linked("current")
+        same = self.releases.recorded(current).get("inputs") == options["inputs"]
+        return current if same and current.rpartition("-")[0] == options["version"] else ""
+
+    def lacks(self, release: str) -> bool:
+        """Tell whether this host has to unpack the release: it is not here, was edited, or shares other paths."""
+        record = self.releases.recorded(release) if release else {}
+        sha256 = self.options["sha256"]
+        other = bool(sha256 and record.get("sha256") != sha256)
+        return not record or other or record.get("shared", []) != self.options["shared"]
+
+    def unpack(self, release: str) -> None:
+        """Unpack the release beside the others."""
+        options = self.options
+        self.actions.append(f"unpack release {release or 'that would be built'}")
+        if not self.check_mode:
+            record = {name: options[name] for name in ("sha256", "inputs", "shared")}
+            self.releases.unpack(release, Path(options["archive"]), record, options["prepare"])
+
     def released(self) -> bool:
         """Bring about state `released`; False if the archive must be sent first."""
-        options, sha256 = self.options, self.options["sha256"]
-        if (Path("/usr/lib/systemd/system") / self.service.unit).exists():
-            raise ServiceError(
-                f"this host's own packages have a unit {self.service.unit}: give the application another app_name"
-            )
-        release = f"{options['version']}-{sha256[:8]}" if sha256 else ""
-        if not release:
-            # Check mode before the build: the release that runs is what would come out if it has the same inputs.
-            current = self.releases.linked("current")
-            record = self.releases.recorded(current)
-            if record.get("inputs") == options["inputs"] and current.rpartition("-")[0] == options["version"]:
-                release = current
-        record = self.releases.recorded(release) if release else {}
-        lacking = not record or bool(sha256 and record.get("sha256") != sha256)
-        if lacking and not self.check_mode and not options["archive"]:
+        release = self.release_id()
+        lacking = self.lacks(release)
+        if lacking and not self.check_mode and not self.options["archive"]:
             return False
         if lacking:
-            self.actions.append(f"unpack release {release or 'that would be built'}")
-            if not self.check_mode:
-                record = {"sha256": sha256, "inputs": options["inputs"]}
-                self.releases.unpack(release, Path(options["archive"]), record, options["prepare"])
+            self.unpack(release)
         self.ensure(release, lacking, self.wanted_files())
         self.prune(release)
         return True
 
+    def staged(self) -> bool:
+        """Bring about state `staged`; False if the archive must be sent first.
+
+        The release that runs is not touched, even if it was edited by hand: it is unpacked anew when it is switched to.
+        """
+        if (Path("/usr/lib/systemd/system") / self.service.unit).exists():
+            raise ServiceError(
+                f"this host's own packages have a unit {self.service.unit}: give the application another app_name"
+            )
+        release = self.release_id()
+        lacking = self.lacks(release)
+        now = lacking and release != self.releases.linked("current")
+        if now and not self.check_mode and not self.options["archive"]:
+            return False
+        if now:
+            self.unpack(release)
+        done = len(self.actions)
+        self.ensure(release, lacking and not now, self.wanted_files())
+        self.pending = self.actions[done:]
+        # Now, and not only after a switch: what is staged and never served would pile up.
+        self.prune(release)
+        if not self.check_mode:
+            self.actions, self.diffs = [one for one in self.actions if one not in self.pending], []
+        return True
+
+    def migrated(self) -> None:
+        """Bring about state `migrated`: the release's own command ran, with the application's account and settings.
+
+        Under systemd, which ends what takes too long with all that it started, and refuses a second one meanwhile.
+        """
+        options, release = self.options, self.release_id()
+        words, folder = options["migrate"], self.releases.folder / release
+        program = words[0] if words[0].startswith("/") else f"{folder}/{words[0]}"
+        values = {**self.environment(), **options["secrets"], "APP_RELEASE": release}
+        path = Path(f"/run/gatehouse-{self.name}.migrate.env")
+        file = ManagedFile(path, environment_file(values), 0o600, secret=True)
+        properties = {
+            "EnvironmentFile": path, "WorkingDirectory": folder, "StateDirectory": self.name, "UMask": "0027",
+            "RuntimeMaxSec": options["migrate_timeout"], "NoNewPrivileges": "yes", "PrivateTmp": "yes",
+        }  # fmt: skip
+        command = ["systemd-run", "--quiet", "--pipe", "--wait", "--collect", f"--unit={self.name}-migrate"]
+        command += [f"--uid={options['user']}", *(f"--property={name}={value}" for name, value in properties.items())]
+        self.actions.append(f"run `{' '.join(words)}` in release {release}")
+        if self.check_mode:
+            return
+        file.write()
+        try:
+            run([*command, "--", program, *words[1:]], timeout=options["migrate_timeout"] + PATIENCE)
+        except ServiceError as error:
+            raise ServiceError(
+                f"the migration of {self.name} {release} failed, and nothing was switched: {error}\n"
+                "Correct it and deploy again; the release that ran before still serves."
+            ) from error
+        finally:
+            path.unlink(missing_ok=True)
+
     def rolled_back(self) -> None:
         """Bring about state `rolled_back`: an earlier release with the unit and the environment that are here."""
-        release = self.options["release"] or self.releases.linked("previous")
+        release = self.options["release"]
         if not release or not self.releases.recorded(release):
-            have = ", ".join(self.releases.known()) or "none"
-            wanted = f"release {release}" if release else "a previous release"
+            listed = self.releases.listed()
+            have = ", ".join(one["release"] + (" (failed)" if one["failed"] else "") for one in listed) or "none"
             raise ServiceError(
-                f"{self.name} cannot go back: this host has no intact {wanted}. It has: {have}. Name one of them."
+                f"{self.name} cannot go back: there is no intact release {release} here, but {have}; name one of them"
             )
         self.ensure(release, False, [])
+
+    def bring_about(self, state: str) -> bool:
+        """Bring about a state; False if the archive must be sent first."""
+        if state in ("released", "staged"):
+            return bool(getattr(self, state)())
+        steps = {"migrated": self.migrated, "put_back": self.undo, "rolled_back": self.rolled_back}
+        if state in steps:
+            steps[state]()
+        return True
+
+    def tell(self, text: str) -> None:
+        """Write to the host's journal (`journalctl -t gatehouse`), which is kept and forwarded as all else there."""
+        if not self.check_mode:
+            syslog.openlog("gatehouse")
+            syslog.syslog(f"{self.name}: {text}")
 
 
 def main() -> None:
@@ -343,8 +519,12 @@ def main() -> None:
             "archive": {"type": "str", "default": ""},
             "sha256": {"type": "str", "default": "", "no_log": False},
             "inputs": {"type": "str", "default": ""},
-            "state": {"type": "str", "choices": ["released", "rolled_back"], "default": "released"},
+            "state": {"type": "str", "choices": list(STATES), "default": "released"},
             "release": {"type": "str", "default": ""},
+            "reason": {"type": "str", "default": ""},
+            "migrate": {"type": "list", "elements": "str", "default": []},
+            "migrate_timeout": {"type": "int", "default": 600},
+            "shared": {"type": "list", "elements": "str", "default": []},
             "root": {"type": "path", "default": "/srv"},
             "user": {"type": "str", "required": True},
             "prepare": {"type": "list", "elements": "str", "default": []},
@@ -355,6 +535,8 @@ def main() -> None:
             "port": {"type": "int", "required": True},
             "health_path": {"type": "str", "default": "/healthz"},
             "health_timeout": {"type": "int", "default": 30},
+            "health_status": {"type": "int", "default": 200},
+            "health_body": {"type": "str", "default": ""},
             "keep": {"type": "int", "default": 3},
         },
         supports_check_mode=True,
@@ -374,18 +556,28 @@ def main() -> None:
         with Path(f"/run/lock/gatehouse-{options['name']}.lock").open("w") as lock:
             # Held until the process ends; a second play on this host waits here.
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if options["state"] == "rolled_back":
-                deployment.rolled_back()
-            elif not deployment.released():
+            ready = deployment.bring_about(options["state"])
+            if not ready:
                 module.exit_json(changed=False, needs_archive=True)
+            shown = deployment.service.show()
+            listed = deployment.releases.listed()
     except (ArchiveError, ServiceError, OSError, ValueError) as error:
-        module.fail_json(msg=str(error), actions=deployment.actions)
-    drop_ins = deployment.service.show()["DropInPaths"]
-    if drop_ins:
-        module.warn(f"{deployment.service.unit} is changed by files that Gatehouse does not write: {drop_ins}")
+        deployment.tell(f"{options['state']} failed: {error}")
+        module.fail_json(msg=str(error), actions=deployment.actions, log=deployment.log)
+    for action in deployment.actions:
+        deployment.tell(action)
+    if shown["DropInPaths"]:
+        module.warn(
+            f"{deployment.service.unit} is changed by files that Gatehouse does not write: {shown['DropInPaths']}"
+        )
+    current = deployment.releases.linked("current")
     module.exit_json(
-        changed=bool(deployment.actions), actions=deployment.actions, diff=deployment.diffs,
-        release=deployment.releases.linked("current"), previous=deployment.releases.linked("previous"),
+        changed=bool(deployment.actions), actions=deployment.actions, diff=deployment.diffs, pending=deployment.pending,
+        state=options["state"], release=current, previous=deployment.releases.linked("previous"), releases=listed,
+        log=deployment.log,
+        staged=deployment.release_id() if options["state"] == "staged" else "",
+        serving=bool(current) and shown["ActiveState"] == "active",
+        gate={"path": options["health_path"], "status": options["health_status"], "body": options["health_body"]},
     )  # fmt: skip
 
 

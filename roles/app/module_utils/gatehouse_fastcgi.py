@@ -38,15 +38,15 @@ def pairs(parameters: Mapping[str, str]) -> bytes:
     return packed
 
 
-def status(address: str, parameters: Mapping[str, str], timeout: float) -> int:
-    """Make one request without a body at a unix socket and give its status; OSError or FastCgiError if none."""
+def request(address: str, parameters: Mapping[str, str], timeout: float) -> tuple[int, str]:
+    """Make one request without a body at a unix socket; give the answer's status and text, or OSError, FastCgiError."""
     deadline = time.monotonic() + timeout
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout)
         connection.connect(address)
-        request = record(BEGIN_REQUEST, struct.pack(">HB5x", RESPONDER, 0))
-        request += record(PARAMS, pairs(parameters)) + record(PARAMS, b"") + record(STDIN, b"")
-        connection.sendall(request)
+        asked = record(BEGIN_REQUEST, struct.pack(">HB5x", RESPONDER, 0))
+        asked += record(PARAMS, pairs(parameters)) + record(PARAMS, b"") + record(STDIN, b"")
+        connection.sendall(asked)
         answer = b""
         while True:
             connection.settimeout(max(0.01, deadline - time.monotonic()))
@@ -58,12 +58,12 @@ def status(address: str, parameters: Mapping[str, str], timeout: float) -> int:
                 answer += content
             elif kind == END_REQUEST:
                 break
-    head = answer.partition(b"\r\n\r\n")[0]
+    head, _, text = answer.partition(b"\r\n\r\n")
     found = STATUS.search(head)
     # A CGI answer without a status is a good one (RFC 3875 6.3.3), but an empty one is none.
     if not head:
         raise FastCgiError("the answer is empty")
-    return int(found[1]) if found else 200
+    return int(found[1]) if found else 200, text.decode(errors="replace")
 
 
 def exactly(connection: socket.socket, count: int) -> bytes:

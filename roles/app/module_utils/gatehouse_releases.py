@@ -8,6 +8,7 @@ import pwd
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.gatehouse_archive import (
     ArchiveError,
@@ -46,24 +47,54 @@ class Releases:
         temporary.symlink_to(f"releases/{release}")
         temporary.replace(target)
 
-    def recorded(self, release: str) -> dict[str, str]:
+    def recorded(self, release: str) -> dict[str, Any]:
         """Give what was noted at unpacking; empty if the release is not here or was edited since."""
         try:
-            record: dict[str, str] = json.loads((self.folder / f"{release}.json").read_text())
+            record: dict[str, Any] = json.loads((self.folder / f"{release}.json").read_text())
             return record if record["tree"] == tree_digest(self.folder / release) else {}
         except (OSError, ValueError, KeyError, TypeError):
             return {}
 
-    def known(self) -> list[str]:
-        """List the releases on this host, newest first."""
-        records = sorted(self.folder.glob("*.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
-        return [file.name[: -len(".json")] for file in records]
+    def fact(self, release: str, name: str) -> Any:
+        """Give one fact that is recorded of a release, None if it is not."""
+        try:
+            return json.loads((self.folder / f"{release}.json").read_text()).get(name)
+        except (OSError, ValueError):
+            return None
 
-    def unpack(self, release: str, archive: Path, record: dict[str, str], prepare: list[str]) -> None:
+    def note(self, release: str, **facts: Any) -> None:
+        """Add to what is recorded of a release; None takes a fact away."""
+        file = self.folder / f"{release}.json"
+        record = {**json.loads(file.read_text()), **facts}
+        kept = {name: value for name, value in record.items() if value is not None}
+        ManagedFile(file, json.dumps(kept) + "\n", 0o644).write()
+
+    def known(self) -> list[str]:
+        """List the releases on this host: the good ones, newest first; then those that failed or never served."""
+        return [one["release"] for one in self.listed()]
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Give [{release, deployed, failed, current}], in the order of `known`.
+
+        `deployed` is when it was last found good, in seconds of the epoch (0: never), `failed` why it was put back.
+        """
+        found = []
+        for file in self.folder.glob("*.json"):
+            record = self.recorded(file.name[: -len(".json")])
+            about = {"deployed": float(record.get("deployed", 0)), "failed": str(record.get("failed", ""))}
+            good = bool(about["deployed"]) and not about["failed"]
+            found.append((good, file.stat().st_mtime_ns, file.name[: -len(".json")], about))
+        current = self.linked("current")
+        return [
+            {"release": release, **about, "current": release == current}
+            for _, _, release, about in sorted(found, key=lambda one: one[:2], reverse=True)
+        ]
+
+    def unpack(self, release: str, archive: Path, record: dict[str, Any], prepare: list[str]) -> None:
         """Check the archive, unpack it beside the others, and give the release its place in one rename.
 
-        `record` has the SHA-256 that the archive must have, and what else to note about the release; `prepare` is a
-        command that root runs in the release before it gets its place.
+        `record` has the SHA-256 that the archive must have, and what else to note about the release, as the paths that
+        it shares with the others; `prepare` is a command that root runs in the release before it gets its place.
         """
         sha256 = record["sha256"]
         found = file_sha256(archive)
@@ -85,6 +116,8 @@ class Releases:
             fresh = temporary / "release"
             unpack(archive, fresh, release_time(sha256))
             (fresh / "release.env").write_text(environment_file({"APP_RELEASE": release}))
+            for path in record.get("shared", []):
+                self.share(fresh, path)
             if prepare:
                 run(prepare, cwd=fresh)
             # Others than root and the application have no business in its code.
@@ -98,6 +131,22 @@ class Releases:
             ManagedFile(self.folder / f"{release}.json", json.dumps(noted) + "\n", 0o644).write()
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+    def share(self, fresh: Path, path: str) -> None:
+        """Link a path of a release that is being unpacked to what all releases share, made if it is not there."""
+        shared, account = self.home / "shared", pwd.getpwnam(self.user)
+        for relative in [*reversed(Path(path).parents), Path(path)]:
+            folder = shared / relative
+            if not folder.exists():
+                folder.mkdir(mode=0o750)
+                os.chown(folder, account.pw_uid, account.pw_gid)
+        place = fresh / path
+        if place.is_dir():
+            shutil.rmtree(place)
+        else:
+            place.unlink(missing_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(os.path.relpath(shared / path, self.folder / fresh.name / Path(path).parent))
 
     def remove(self, release: str) -> None:
         """Remove one release."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.gatehouse_fastcgi import FastCgiError
-from ansible.module_utils.gatehouse_fastcgi import status as fastcgi_status
+from ansible.module_utils.gatehouse_fastcgi import request as fastcgi_request
 
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SHOWN = "ActiveState,ExecMainStartTimestampMonotonic,UnitFileState,NeedDaemonReload,DropInPaths,Result"
@@ -23,6 +23,7 @@ HEADER = "# This file is written by Gatehouse: change the inventory and deploy a
 POLL = 0.1
 COMMAND_TIMEOUT = 600
 JOURNAL_FIRST, JOURNAL_LAST = 50, 10
+BODY_LIMIT, BODY_SHOWN = 1 << 20, 200  # bytes of an answer that are looked at, characters of it that a message has
 
 
 class ServiceError(Exception):
@@ -55,14 +56,14 @@ def environment_value(text: str, name: str) -> str:
     return re.sub(r"\\(.)", r"\1", found[1]) if found else ""
 
 
-def run(command: list[str], cwd: Path | None = None, check: bool = True) -> str:
+def run(command: list[str], cwd: Path | None = None, check: bool = True, timeout: int = COMMAND_TIMEOUT) -> str:
     """Run a command and give its output; a failure is a ServiceError with what it said."""
     try:
         done = subprocess.run(  # noqa: S603 (an argument list, never a shell)
-            command, cwd=cwd, capture_output=True, text=True, errors="replace", timeout=COMMAND_TIMEOUT, check=False
+            command, cwd=cwd, capture_output=True, text=True, errors="replace", timeout=timeout, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise ServiceError(f"`{' '.join(command)}` took more than {COMMAND_TIMEOUT} s") from error
+        raise ServiceError(f"`{' '.join(command)}` took more than {timeout} s") from error
     if check and done.returncode:
         said = (done.stderr or done.stdout).strip()[-2000:]
         raise ServiceError(f"`{' '.join(command)}` failed: {said}")
@@ -76,12 +77,14 @@ def systemctl(*words: str, check: bool = True) -> str:
 
 @dataclass(frozen=True)
 class Gate:
-    """Where the application must answer 200, and for how many seconds to wait for that."""
+    """What the application must answer and where, and for how many seconds to wait for that."""
 
     address: str
     port: int
     path: str
     timeout: int
+    status: int = 200
+    body: str = ""
 
     @property
     def url(self) -> str:
@@ -89,16 +92,23 @@ class Gate:
         return f"http://{host}:{self.port}{self.path}"
 
     def ask(self, timeout: float) -> str:
-        """Make one request; '' for an answer 200, otherwise what came instead."""
+        """Make one request; '' for the answer that is wanted, otherwise what came instead."""
         connection = http.client.HTTPConnection(self.address, self.port, timeout=timeout)
         try:
             connection.request("GET", self.path, headers={"User-Agent": "gatehouse-health", "Connection": "close"})
-            status = connection.getresponse().status
-            return "" if status == 200 else f"status {status}"
+            answer = connection.getresponse()
+            return self.refusal(answer.status, answer.read(BODY_LIMIT).decode(errors="replace"))
         except (OSError, http.client.HTTPException) as error:
             return str(error) or type(error).__name__
         finally:
             connection.close()
+
+    def refusal(self, status: int, text: str) -> str:
+        """Say what is wrong with an answer; '' where it is the one that is wanted."""
+        if status == self.status and self.body in text:
+            return ""
+        lacks = f" without {self.body!r}" if status == self.status else ""
+        return f"status {status}{lacks}" + (f": {text[:BODY_SHOWN].strip()}" if text.strip() else "")
 
     @property
     def place(self) -> str:
@@ -127,8 +137,8 @@ class Gate:
 class FastCgiGate(Gate):
     """The same for an application that speaks FastCGI on a unix socket: `script` answers every path."""
 
-    socket: str
-    script: str
+    socket: str = ""
+    script: str = ""
 
     @property
     def url(self) -> str:
@@ -145,10 +155,9 @@ class FastCgiGate(Gate):
             "HTTP_HOST": self.address, "HTTP_USER_AGENT": "gatehouse-health",
         }  # fmt: skip
         try:
-            status = fastcgi_status(self.socket, parameters, timeout)
+            return self.refusal(*fastcgi_request(self.socket, parameters, timeout))
         except (OSError, FastCgiError) as error:
             return str(error) or type(error).__name__
-        return "" if status == 200 else f"status {status}"
 
     @property
     def place(self) -> str:

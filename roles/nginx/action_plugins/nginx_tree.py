@@ -19,9 +19,9 @@ STAGE, ROOT = "/etc/nginx/trees/.test/", "/etc/nginx/"
 SECRETS = "secrets/"
 
 
-def problems(files: dict[str, Any]) -> list[str]:
+def problems(files: dict[str, Any], whole: bool = True) -> list[str]:
     """Return what is wrong with {path: text}: paths that leave the tree, includes that a test would read elsewhere."""
-    found = [] if "nginx.conf" in files else ["the tree has no nginx.conf"]
+    found = ["the tree has no nginx.conf"] if whole and "nginx.conf" not in files else []
     for path, text in files.items():
         if not isinstance(text, str):
             found.append(f"{path}: the content must be text")
@@ -72,7 +72,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 files[item["dest"]] = self._render(item, task_vars or {})
             except AnsibleError as error:
                 raise AnsibleActionFail(f"{where} ({item['src']}): {error.message}") from error
-        if arguments.get("state", "present") == "present" and (found := problems(files)):
+        state = arguments.get("state", "present")
+        if state != "rollback" and (found := problems(files, whole=state == "present")):
             raise AnsibleActionFail("nginx_tree: " + "\n".join(found))
         # The module's output never repeats what came in `secrets`, whatever the verbosity.
         arguments["secrets"] = {path: text for path, text in files.items() if path.startswith(SECRETS)}

@@ -350,6 +350,18 @@ def wanted(store: Store, files: dict[str, str], sums: dict[str, str]) -> tuple[s
     return name, {**files, IDENTITY: identity(name, sums)}
 
 
+def patched(store: Store, files: dict[str, str]) -> dict[str, str]:
+    """Return {path: text} of the live tree with `files` in place of its own; refuse to build on what was edited."""
+    live = store.live()
+    texts = store.read(live)
+    if not store.linked() or digest(texts)[:8] != live[-8:]:
+        raise RefusedError(
+            f"the live tree {live} was changed by hand since it was made, so it cannot be patched: "
+            "have the whole configuration made again with playbooks/proxies.yml"
+        )
+    return {**{path: text for path, text in texts.items() if path != IDENTITY}, **files}
+
+
 def kept(store: Store, tree: str) -> tuple[str, dict[str, str]]:
     """Return the name and {path: text} of the tree to go back to."""
     names = sorted(store.proven(), key=lambda name: int(name.split("-")[0]))
@@ -392,11 +404,17 @@ def converge(store: Store, server: Server, options: dict[str, Any], check: bool,
     missing = [path for path in (NGINX, *options["depends"], *options["needs"]) if not Path(path).is_file()]
     if missing and not check:
         raise RefusedError(f"not on this host: {', '.join(missing)}")
-    live, status = store.live(), server.status()
+    live = store.live()
+    if options["state"] == "patched" and not live:
+        result.update(tree="", previous="", id="")
+        return []
+    status = server.status()
     present = set(options["depends"]) - set(missing)
     sums = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in present}
     back = options["state"] == "rollback"
     files = {**options["files"], **options["secrets"]}
+    if options["state"] == "patched":
+        files = patched(store, files)
     name, texts = kept(store, options["tree"]) if back else wanted(store, files, sums)
     before = {f"active/{path}": text for path, text in (store.read(live) if live else {}).items()}
     after = {f"active/{path}": text for path, text in texts.items()}
@@ -456,7 +474,7 @@ def main() -> None:
             "depends": {"type": "list", "elements": "path", "default": []},
             "needs": {"type": "list", "elements": "path", "default": []},
             "keep": {"type": "int", "default": 5},
-            "state": {"choices": ["present", "rollback"], "default": "present"},
+            "state": {"choices": ["present", "patched", "rollback"], "default": "present"},
             "tree": {"default": "previous"},
             "error_log": {"type": "path", "default": "/var/log/nginx/error.log"},
             "timeout": {"type": "int", "default": 30},

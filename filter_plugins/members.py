@@ -1,0 +1,130 @@
+"""Who of the members takes requests: which ones are drained, who is left without them, and where each is reached.
+
+`proxy_upstreams` comes as the inventory has it, without the defaults of its spec; members are named as there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+_BATCH = re.compile(r"([1-9][0-9]{0,5})(%?)")
+
+
+def _names(value: Any, what: str) -> list[str]:
+    """Return `value` when it is a list of names."""
+    if not isinstance(value, (list, tuple)) or not all(isinstance(name, str) for name in value):
+        raise AnsibleFilterError(
+            f"{what} must be a list of members' names, got {json.dumps(value, default=str)}; write ['storefront1']"
+        )
+    return [str(name) for name in value]
+
+
+def _serving(members: Any, without: Collection[str] = ()) -> list[str]:
+    """Return the names of the members that get new requests when those in `without` do not."""
+    return [
+        str(member["name"]) for member in members if member.get("state", "up") == "up" and member["name"] not in without
+    ]
+
+
+def drain_members(upstreams: Any, names: Any) -> Any:
+    """Return proxy_upstreams with `state: drain` at the members of these names, in every upstream that has them."""
+    drained = set(_names(names, "names"))
+    # Without anybody to drain, ten thousand members need no copy.
+    if not drained:
+        return upstreams
+    return [
+        {
+            **upstream,
+            "members": [
+                {**member, "state": "drain"} if member.get("name") in drained else member
+                for member in upstream["members"]
+            ],
+        }
+        for upstream in upstreams
+    ]
+
+
+def unserved_upstreams(upstreams: Any, names: Any) -> list[dict[str, Any]]:
+    """Return the upstreams that lose their last serving member with these: [{name, members: [who that would be]}]."""
+    drained = _names(names, "names")
+    return [
+        {"name": str(upstream["name"]), "members": before}
+        for upstream in upstreams
+        if (before := _serving(upstream["members"])) and not _serving(upstream["members"], drained)
+    ]
+
+
+def _site_of(upstream: str, sites: Any) -> Mapping[str, Any]:
+    """Return the first site that sends requests to the upstream, {} if none does."""
+    for site in sites:
+        if any(location.get("upstream") == upstream for location in site.get("locations") or ()):
+            return dict(site)
+    return {}
+
+
+def _asked_as(upstream: str, sites: Any) -> Iterator[tuple[str, str]]:
+    """Yield the request headers by which an application knows the site: Host, and the visitor's scheme."""
+    site = _site_of(upstream, sites)
+    exact = [name for name in site.get("server_names") or () if "*" not in name and not name.startswith(("~", "."))]
+    if exact:
+        yield "Host", str(exact[0])
+    if site:
+        yield "X-Forwarded-Proto", "https" if site.get("https", True) else "http"
+
+
+def member_endpoints(upstreams: Any, names: Any, sites: Any = ()) -> list[dict[str, Any]]:
+    """Return how a proxy asks the members of these names, one entry for each upstream that has the member.
+
+    [{member, upstream, transport, address, port, tls_name, ca, headers}]; `headers` are those that the first of `sites`
+    which uses the upstream gives its requests. `tls_name` is '' where the transport checks none; `ca` is the file on
+    the proxy with an upstream's own authorities, '' where it has those of all.
+    """
+    wanted = set(_names(names, "names"))
+    return [
+        {
+            "member": str(member["name"]),
+            "upstream": str(upstream["name"]),
+            "transport": str(upstream.get("transport", "mtls")),
+            "address": str(member["address"]),
+            "port": member.get("port"),
+            **_verified(upstream, member),
+            "headers": dict(_asked_as(str(upstream["name"]), sites)),
+        }
+        for upstream in upstreams
+        for member in upstream["members"]
+        if member["name"] in wanted
+    ]
+
+
+def _verified(upstream: Mapping[str, Any], member: Mapping[str, Any]) -> dict[str, str]:
+    """Return {tls_name, ca}: what a member is verified by, as nginx does (the filter upstream_tls)."""
+    if upstream.get("transport") == "http":
+        return {"tls_name": "", "ca": ""}
+    own, address = upstream.get("tls") or {}, str(member["address"])
+    named = ":" not in address and not address.rpartition(".")[2].isdigit()
+    name = own.get("name") or member.get("tls_name") or (address if named else "")
+    ca = f"/etc/nginx/active/upstreams/{upstream['name']}.ca.pem" if own.get("ca") else ""
+    return {"tls_name": str(name), "ca": ca}
+
+
+def batch_size(value: Any, hosts: int = 1) -> int:
+    """Return how many of `hosts` are moved over at a time: `2`, or a share as `50%`, rounded down and 1 at least."""
+    found = _BATCH.fullmatch(str(value))
+    if not found or (found[2] and int(found[1]) > 100):
+        raise AnsibleFilterError(
+            f'{json.dumps(value, default=str)} is no size of a batch; write a number of hosts as "2", or a share as 50%'
+        )
+    return max(1, hosts * int(found[1]) // 100) if found[2] else int(found[1])
+
+
+class FilterModule:
+    """Offer the functions above to templates under their own names."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        functions = (drain_members, unserved_upstreams, member_endpoints, batch_size)
+        return {function.__name__: function for function in functions}

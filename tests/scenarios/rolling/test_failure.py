@@ -1,0 +1,130 @@
+"""A release that is bad in any way leaves the old one serving, nobody notices, and the operator reads why."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from estate import ROOT
+
+from .conftest import Loading, Run, Shop
+
+
+@pytest.fixture(scope="module")
+def version(shop: Shop) -> str:
+    """Return the version that runs and has to go on running."""
+    [version] = set(shop.current().values())
+    return version
+
+
+def assert_refused(run: Run, *texts: str) -> None:
+    """The run failed, and said all of this."""
+    assert run.returncode != 0, run.stdout
+    for text in texts:
+        assert text in run.stdout, f"{text!r} is not in\n{run.stdout}"
+
+
+def test_bad_releases_are_put_back_while_nobody_notices(shop: Shop, load: Loading, version: str) -> None:
+    with load() as seen:
+        assert_refused(
+            shop.deploy("2.0.0-crash"),
+            "shop cannot start: it is told to crash",
+            f"Release {version}-",
+            "was put back and answers.",
+            "The hosts that were to follow were not touched.",
+        )
+        shop.assert_as_before(version)
+        assert_refused(
+            shop.deploy("2.0.0-error"),
+            "did not answer 200 at http://10.38.0.101:3000/healthz within 3 s (status 500: broken)",
+            "shop answers 500 to /healthz",
+        )
+        shop.assert_as_before(version)
+        assert_refused(shop.deploy("2.0.0-hang"), "/healthz within 3 s (timed out)", "was put back and answers.")
+        shop.assert_as_before(version)
+        # Well when asked on its own host: only a proxy notices.
+        assert_refused(
+            shop.deploy("2.0.0-proxies"),
+            "shop1 did not answer 200 to this proxy at http://10.38.0.101:3000/healthz (http), asked 3 times: "
+            "status 500: broken",
+            "What the unit wrote on shop1:",
+            "shop answers 500 to /healthz",
+        )
+        shop.assert_as_before(version)
+        assert_refused(
+            shop.deploy("2.0.0-migration"), "the migration cannot add the column", "and nothing was switched"
+        )
+        shop.assert_as_before(version)
+    seen.assert_nobody_noticed()
+    assert {release.rpartition("-")[0] for release in seen.releases} == {version}
+
+
+def test_what_failed_is_marked_and_never_gone_back_to(shop: Shop, version: str) -> None:
+    listed = shop.play("releases").stdout
+    assert re.search(r"2\.0\.0-proxies-\w+ failed: shop1 did not answer 200 to this proxy", listed), listed
+    back = shop.play("rollback", "-e", "app=shop")
+    assert_refused(back, "there is no good release before the one that runs.", "2.0.0-proxies-", "(failed)")
+    shop.assert_as_before(version)
+
+
+def test_a_damaged_archive_is_unpacked_nowhere(shop: Shop, version: str, tmp_path: Path) -> None:
+    good = next((ROOT / "build").glob(f"shop-{version}.tar.gz"))
+    archive = tmp_path / "shop.tar.gz"
+    archive.write_bytes(good.read_bytes()[:-20])
+    archive.with_name("shop.tar.gz.sha256").write_text((ROOT / "build" / f"{good.name}.sha256").read_text())
+    run = shop.deploy("2.1.0", "-e", json.dumps({"app_archive": str(archive)}))
+    assert_refused(
+        run, "nothing was unpacked", "shop was changed on no host: each of them serves what it served before."
+    )
+    shop.assert_as_before(version)
+
+
+def test_a_full_disk_changes_nothing(shop: Shop, version: str) -> None:
+    host = shop.estate.host("shop2")
+    releases = "/srv/shop/releases"
+    host.check_output(f"mkdir -p /srv/full && cp -a {releases}/. /srv/full/")
+    host.check_output(f"mount -t tmpfs -o size=64k,mode=755 tmpfs {releases} && cp -a /srv/full/{version}* {releases}/")
+    try:
+        host.run(f"dd if=/dev/zero of={releases}/.fill bs=1k")
+        run = shop.deploy("2.2.0")
+        assert_refused(run, "No space left on device", "shop was changed on no host")
+    finally:
+        host.check_output(f"umount -l {releases}; rm -r /srv/full")
+    shop.assert_as_before(version)
+
+
+def test_a_canary_that_its_command_does_not_like_is_put_back(shop: Shop, version: str) -> None:
+    canary = {"rollout_canary_seconds": 2, "rollout_canary_command": ["/bin/false"]}
+    run = shop.deploy("2.3.0", "-e", json.dumps(canary))
+    assert_refused(run, "shop 2.3.0-", "failed on shop1", "The hosts that were to follow were not touched.")
+    shop.assert_as_before(version)
+
+
+def test_all_hosts_in_one_batch_are_refused(shop: Shop, version: str) -> None:
+    run = shop.deploy("2.4.0", "-e", "rollout_batch=100%")
+    assert_refused(run, "upstream shop would have no member left")
+    shop.assert_as_before(version)
+
+
+def test_a_run_without_the_proxies_is_refused(shop: Shop, version: str) -> None:
+    run = shop.deploy("2.5.0", "--limit", "shop1")
+    assert_refused(run, "this run leaves out proxy1, proxy2", "--limit shop1:proxies")
+    shop.assert_as_before(version)
+
+
+def test_an_application_that_is_not_there_is_named(shop: Shop) -> None:
+    run = shop.play("deploy", "-e", "app=shopp")
+    assert_refused(run, "app is shopp, and the inventory has no application of that name; write -e app=shop")
+
+
+def test_the_sandbox_and_its_limits(shop: Shop) -> None:
+    host = shop.estate.host("shop1")
+    score = host.check_output("systemd-analyze security --no-pager shop | tail -n 1").split(": ")[-1].split()[0]
+    assert float(score) <= 3.0
+    shown = host.check_output("systemctl show shop -p MemoryMax -p CPUQuotaPerSecUSec -p TasksMax -p User")
+    assert set(shown.splitlines()) == {"User=shop", "MemoryMax=536870912", "CPUQuotaPerSecUSec=2s", "TasksMax=200"}
+    link = host.check_output("readlink /srv/shop/current/storage")
+    assert link == "../../shared/storage"

@@ -1,0 +1,205 @@
+"""Who is drained, who is left, how a member is asked, and in which order hosts are moved over or go back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible.plugins.loader import filter_loader
+
+
+def pure(name: str) -> Callable[..., Any]:
+    """Return a filter's function."""
+    function: Callable[..., Any] = filter_loader.get(name).j2_function
+    return function
+
+
+def upstream(name: str = "shop", states: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
+    """Return an upstream with members on addresses that count up."""
+    members = [
+        {"name": member, "address": f"10.0.0.{number}", "port": 443, **({"state": state} if state else {})}
+        for number, (member, state) in enumerate((states or {"web1": "", "web2": "up"}).items(), start=11)
+    ]
+    return {"name": name, "transport": "http", "members": members, **more}
+
+
+def states(upstreams: list[dict[str, Any]]) -> list[list[str]]:
+    return [[member.get("state", "up") for member in one["members"]] for one in upstreams]
+
+
+def test_a_drained_member_is_drained_in_every_upstream() -> None:
+    both = [upstream(), upstream("other", {"web2": "", "web3": "drain"})]
+    assert states(pure("drain_members")(both, ["web2"])) == [["up", "drain"], ["drain", "drain"]]
+    assert states(both) == [["up", "up"], ["up", "drain"]]
+
+
+def test_without_anybody_to_drain_nothing_is_copied() -> None:
+    both = [upstream()]
+    assert pure("drain_members")(both, []) is both
+
+
+@pytest.mark.parametrize("names", ["web1", None, [1], {"web1": True}])
+def test_names_that_are_no_list_are_refused(names: Any) -> None:
+    with pytest.raises(AnsibleFilterError, match=r"names must be a list of members' names, got .*; write \['storefr"):
+        pure("drain_members")([upstream()], names)
+
+
+@pytest.mark.parametrize(
+    ("given", "names", "found"),
+    [
+        ({"web1": "", "web2": ""}, ["web1"], []),
+        ({"web1": "", "web2": ""}, ["web1", "web2"], [{"name": "shop", "members": ["web1", "web2"]}]),
+        ({"web1": "", "web2": "drain"}, ["web1"], [{"name": "shop", "members": ["web1"]}]),
+        # Nobody serves it anyway: nothing is lost.
+        ({"web1": "drain"}, ["web1"], []),
+        ({"web1": ""}, ["another"], []),
+    ],
+)
+def test_an_upstream_that_loses_its_last_member_is_named(given: dict[str, str], names: list[str], found: Any) -> None:
+    assert pure("unserved_upstreams")([upstream(states=given)], names) == found
+
+
+SITES = [
+    {"name": "none", "server_names": ["none.example"], "locations": [{"path": "/", "redirect": {"to": "/x"}}]},
+    {
+        "name": "shop",
+        "server_names": ["*.shop.example", "~^x$", "www.shop.example"],
+        "https": False,
+        "locations": [{"path": "/", "upstream": "shop"}],
+    },
+]
+
+
+def test_a_member_is_asked_where_and_as_the_proxy_does() -> None:
+    pool = upstream(transport="mtls", tls={"name": "shop.members.internal"})
+    assert pure("member_endpoints")([pool], ["web2"], SITES) == [
+        {
+            "member": "web2",
+            "upstream": "shop",
+            "transport": "mtls",
+            "address": "10.0.0.12",
+            "port": 443,
+            "tls_name": "shop.members.internal",
+            "ca": "",
+            "headers": {"Host": "www.shop.example", "X-Forwarded-Proto": "http"},
+        }
+    ]
+
+
+def test_a_member_of_several_upstreams_is_asked_for_each_as_nginx_verifies_it() -> None:
+    pool = upstream(transport="https", tls={"name": "pool.internal", "ca": "/srv/own.pem"})
+    own = upstream("own", transport="mtls")
+    for one in (pool, own):
+        one["members"][0]["tls_name"] = "web1.internal"
+    found = pure("member_endpoints")([pool, own, upstream("clear", transport="http")], ["web1"])
+    assert [(one["upstream"], one["tls_name"], one["ca"], one["headers"]) for one in found] == [
+        ("shop", "pool.internal", "/etc/nginx/active/upstreams/shop.ca.pem", {}),
+        ("own", "web1.internal", "", {}),
+        ("clear", "", "", {}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "hosts", "size"),
+    [("1", 3, 1), (2, 3, 2), ("50%", 3, 1), ("50%", 4, 2), ("1%", 3, 1), ("100%", 3, 3)],
+)
+def test_the_size_of_a_batch(value: Any, hosts: int, size: int) -> None:
+    assert pure("batch_size")(value, hosts) == size
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "101%", "0%", "half", "", None, True, "1.5"])
+def test_what_is_no_size_of_a_batch(value: Any) -> None:
+    with pytest.raises(
+        AnsibleFilterError, match='is no size of a batch; write a number of hosts as "2", or a share as'
+    ):
+        pure("batch_size")(value)
+
+
+def plan(host: str, **more: Any) -> dict[str, Any]:
+    usual = {"host": host, "app": "shop", "moves": True, "serving": True, "batch": "1", "canary_seconds": 0}
+    return {**usual, **more}
+
+
+def batches(*plans: dict[str, Any]) -> list[tuple[list[str], bool, bool]]:
+    return [(one["hosts"], one["drain"], one["canary"]) for one in pure("rollout_batches")(plans)]
+
+
+def test_hosts_that_serve_are_drained_batch_by_batch() -> None:
+    plans = [plan(host, batch="2") for host in ("web1", "web2", "web3")]
+    assert batches(*plans) == [(["web1", "web2"], True, False), (["web3"], True, False)]
+
+
+def test_a_share_is_one_of_all_hosts_and_not_of_those_that_move() -> None:
+    plans = [plan(f"web{n}", batch="50%", moves=n > 2) for n in range(1, 5)]
+    assert batches(*plans) == [(["web3", "web4"], True, False)]
+
+
+def test_hosts_that_serve_nobody_come_first_all_at_once_and_undrained() -> None:
+    plans = [plan("web1"), plan("web2", serving=False), plan("web3", serving=False)]
+    assert batches(*plans) == [(["web2", "web3"], False, False), (["web1"], True, False)]
+
+
+def test_the_canary_is_alone() -> None:
+    plans = [plan(host, batch="100%", canary_seconds=60) for host in ("web1", "web2", "web3")]
+    assert batches(*plans) == [(["web1"], True, True), (["web2", "web3"], True, False)]
+
+
+def test_nothing_moves_where_nothing_is_to_be_done() -> None:
+    assert batches(plan("web1", moves=False), plan("web2", moves=False, serving=False)) == []
+
+
+def test_applications_follow_one_another() -> None:
+    found = pure("rollout_batches")([plan("a1", app="a"), plan("b1", app="b"), plan("a2", app="a")])
+    assert [(one["app"], one["lead"]) for one in found] == [("a", "a1"), ("a", "a2"), ("b", "b1")]
+
+
+def release(name: str, deployed: float, current: bool = False, failed: str = "") -> dict[str, Any]:
+    return {"release": name, "deployed": deployed, "current": current, "failed": failed}
+
+
+def target(*listings: list[dict[str, Any]], wanted: str = "") -> str:
+    return str(pure("rollback_target")(listings, wanted))
+
+
+def test_one_goes_back_to_the_good_release_before() -> None:
+    assert target([release("c", 3, True), release("b", 2), release("a", 1)]) == "b"
+
+
+def test_going_back_again_goes_further_back() -> None:
+    assert target([release("c", 3), release("b", 2, True), release("a", 1)]) == "a"
+
+
+def test_a_failed_release_is_never_chosen_nor_one_that_never_served() -> None:
+    assert target([release("d", 0), release("c", 3, True), release("b", 2, failed="500"), release("a", 1)]) == "a"
+
+
+def test_a_release_that_failed_on_one_host_is_not_chosen_for_another() -> None:
+    one = [release("c", 3, True), release("b", 2), release("a", 1)]
+    other = [release("c", 3, True), release("b", 2, failed="500"), release("a", 1)]
+    assert target(one, other) == "a"
+
+
+def test_after_an_interrupted_run_all_go_to_the_older_of_what_runs() -> None:
+    moved = [release("b", 2, True), release("a", 1), release("z", 0.5)]
+    waiting = [release("b", 0), release("a", 1, True), release("z", 0.5)]
+    assert target(moved, waiting) == "a"
+    assert target(waiting, moved) == "a"
+
+
+def test_an_older_release_deployed_anew_is_newer() -> None:
+    assert target([release("a", 3, True), release("b", 2)]) == "b"
+
+
+def test_a_release_by_name_must_be_on_every_host() -> None:
+    one = [release("c", 3, True), release("b", 2), release("a", 1)]
+    assert target(one, one, wanted="a") == "a"
+    with pytest.raises(AnsibleFilterError, match=r"no release a on each of them. The hosts have: c, b, a. Name one"):
+        target(one, one[:2], wanted="a")
+
+
+def test_nowhere_to_go_back_to() -> None:
+    message = r"no good release before the one that runs. The hosts have: b, a \(failed\). Name one of them with -e rel"
+    with pytest.raises(AnsibleFilterError, match=message):
+        target([release("b", 2, True), release("a", 1, failed="hung")])

@@ -1,0 +1,122 @@
+"""Who holds an application's lock, what its log says, and who is noted as drained."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleActionFail
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "roles" / "rollout" / "action_plugins"))
+
+
+@pytest.fixture
+def ledger_module() -> Any:
+    import rollout_ledger
+
+    return rollout_ledger
+
+
+@pytest.fixture
+def mine(ledger_module: Any) -> dict[str, Any]:
+    """Return the lock of this run, whose process lives."""
+    lock: dict[str, Any] = ledger_module.own_lock("shop", "deploy 2.0.0")
+    return lock
+
+
+@pytest.fixture
+def ledger(ledger_module: Any, tmp_path: Path) -> Any:
+    return ledger_module.Ledger(tmp_path / "deploys" / "shop")
+
+
+def log(ledger: Any) -> list[dict[str, Any]]:
+    """Return the lines of the log."""
+    return [json.loads(line) for line in ledger.log.read_text().splitlines()] if ledger.log.exists() else []
+
+
+def dead(mine: dict[str, Any]) -> dict[str, Any]:
+    """Return the lock of a run whose process is gone."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return {**mine, "pid": process.pid, "owner": "ann", "what": "deploy 1.9.0"}
+
+
+def test_a_run_that_changed_something_leaves_a_line_and_no_lock(ledger: Any, mine: dict[str, Any]) -> None:
+    assert ledger.open(mine) == ""
+    assert json.loads(ledger.lock.read_text())["what"] == "deploy 2.0.0"
+    ledger.close(mine, "done", {"release": "2.0.0-aaaaaaaa"})
+    assert not ledger.lock.exists()
+    [line] = log(ledger)
+    assert (line["outcome"], line["what"], line["release"]) == ("done", "deploy 2.0.0", "2.0.0-aaaaaaaa")
+    assert line["since"] <= line["ended"]
+
+
+def test_a_run_that_changed_nothing_leaves_no_line(ledger: Any, mine: dict[str, Any]) -> None:
+    ledger.open(mine)
+    ledger.close(mine, "unchanged", {})
+    assert log(ledger) == []
+    assert not ledger.lock.exists()
+
+
+def test_a_second_closing_does_nothing(ledger: Any, mine: dict[str, Any]) -> None:
+    ledger.open(mine)
+    ledger.close(mine, "done", {})
+    ledger.close(mine, "failed", {})
+    assert [line["outcome"] for line in log(ledger)] == ["done"]
+
+
+def test_a_second_run_is_refused_with_the_owner(ledger: Any, mine: dict[str, Any]) -> None:
+    other = {**mine, "pid": os.getpid(), "owner": "ann", "what": "deploy 1.9.0"}
+    other["started"] = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    ledger.open(other)
+    with pytest.raises(
+        AnsibleActionFail, match=r"shop is being changed: deploy 1.9.0 by ann on .* \(process \d+\), since"
+    ):
+        ledger.open(mine)
+    ledger.close(mine, "failed", {})
+    assert json.loads(ledger.lock.read_text()) == other
+
+
+def test_the_lock_of_a_process_that_is_gone_is_taken_over(ledger: Any, mine: dict[str, Any]) -> None:
+    ledger.open(dead(mine))
+    word = ledger.open(mine)
+    assert word.startswith("took over the lock of shop: deploy 1.9.0 by ann on ")
+    assert [(line["outcome"], line["owner"]) for line in log(ledger)] == [("interrupted", "ann")]
+    assert json.loads(ledger.lock.read_text()) == mine
+
+
+def test_a_process_number_that_came_again_holds_nothing(ledger: Any, mine: dict[str, Any]) -> None:
+    ledger.open({**mine, "pid": os.getpid(), "started": "1"})
+    assert "took over" in ledger.open(mine)
+
+
+def test_the_lock_of_another_controller_counts(ledger: Any, mine: dict[str, Any]) -> None:
+    ledger.open({**dead(mine), "host": "another"})
+    with pytest.raises(AnsibleActionFail, match=r"on another .*if that run is gone for certain, remove .*/shop/lock"):
+        ledger.open(mine)
+
+
+def test_what_is_no_lock_is_not_taken_for_one(ledger: Any, mine: dict[str, Any]) -> None:
+    ledger.lock.write_text("mine!\n")
+    with pytest.raises(AnsibleActionFail, match="is no lock that Gatehouse wrote; look at it and remove it"):
+        ledger.open(mine)
+
+
+def test_who_is_drained_is_noted_once(tmp_path: Path) -> None:
+    import rollout_drained
+
+    file = tmp_path / "drained" / "web1.json"
+    assert rollout_drained.note(file, "maintenance", "new memory")
+    assert not rollout_drained.note(file, "rollout", "shop 2.0.0")
+    assert {key: json.loads(file.read_text())[key] for key in ("kind", "reason")} == {
+        "kind": "maintenance",
+        "reason": "new memory",
+    }
+    assert [path.name for path in file.parent.iterdir()] == ["web1.json"]
+    assert rollout_drained.forget(file)
+    assert not rollout_drained.forget(file)
