@@ -59,6 +59,16 @@ def unserved_upstreams(upstreams: Any, names: Any) -> list[dict[str, Any]]:
     ]
 
 
+def is_spare_member(host: Any, upstreams: Any, drained: Any = ()) -> bool:
+    """Say whether a member serves somewhere and could be drained: no upstream would lose its last serving member.
+
+    `drained`: names of the members that are drained already.
+    """
+    out = _names(drained, "drained")
+    serves = [upstream for upstream in upstreams if host in _serving(upstream["members"], out)]
+    return bool(serves) and all(len(_serving(upstream["members"], out)) > 1 for upstream in serves)
+
+
 def _site_of(upstream: str, sites: Any) -> Mapping[str, Any]:
     """Return the first site that sends requests to the upstream, {} if none does."""
     for site in sites:
@@ -126,5 +136,5 @@ class FilterModule:
     """Offer the functions above to templates under their own names."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        functions = (drain_members, unserved_upstreams, member_endpoints, batch_size)
+        functions = (drain_members, unserved_upstreams, is_spare_member, member_endpoints, batch_size)
         return {function.__name__: function for function in functions}

@@ -203,3 +203,20 @@ def test_nowhere_to_go_back_to() -> None:
     message = r"no good release before the one that runs. The hosts have: b, a \(failed\). Name one of them with -e rel"
     with pytest.raises(AnsibleFilterError, match=message):
         target([release("b", 2, True), release("a", 1, failed="hung")])
+
+
+@pytest.mark.parametrize(
+    ("states_of", "drained", "spare"),
+    [
+        ({"web1": "up", "web2": "up"}, [], True),
+        ({"web1": "up", "web2": "drain"}, [], False),
+        ({"web1": "up", "web2": "up"}, ["web2"], False),
+        ({"web1": "drain", "web2": "up"}, [], False),  # it serves nothing that could be drained
+        ({"web2": "up", "web3": "up"}, [], False),
+    ],
+)
+def test_a_member_is_spare_while_others_serve(states_of: dict[str, str], drained: list[str], spare: bool) -> None:
+    assert (
+        pure("is_spare_member")("web1", [upstream("other", {"web8": "up"}), upstream(states=states_of)], drained)
+        is spare
+    )

@@ -33,7 +33,7 @@ def authorities(estate: Estate) -> list[str]:
 def test_the_leaves_of_one_application_are_renewed(estate: Estate) -> None:
     before = leaves(estate)
     with visitors(estate) as report:
-        run = estate.play(PLAYBOOK, "--limit", "shop")
+        run = estate.play(PLAYBOOK, "--limit", "shop:proxies")
     assert run.returncode == 0, run.stdout
     after = leaves(estate)
     assert {host for host in before if after[host] != before[host]} == set(estate.group("shop"))
