@@ -164,7 +164,8 @@ def test_the_readme_names_only_files_and_targets_that_exist() -> None:
 
 
 def test_the_lock_names_no_index_and_hashes_everything() -> None:
-    for lock in (ROOT / "requirements.txt", ROOT / "apps/storefront/requirements.txt"):
+    locks = ROOT.glob("molecule/runtimes/files/*/requirements.txt")
+    for lock in (ROOT / "requirements.txt", ROOT / "apps/storefront/requirements.txt", *locks):
         text = lock.read_text()
         assert "http" not in re.sub(r"(?m)^#.*$|\bhttp\w+==", "", text).replace("httptools", ""), lock
         assert text.count("==") <= text.count("--hash=sha256:")

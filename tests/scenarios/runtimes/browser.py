@@ -6,11 +6,12 @@ import base64
 import hashlib
 import socket
 import ssl
+import struct
 import subprocess
 import tempfile
+import zlib
 from dataclasses import dataclass
 from html.parser import HTMLParser
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -27,34 +28,36 @@ QUIET = (
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-class _Marked(HTMLParser):
-    """Collects the text of the elements that carry a data- attribute, and of all."""
+class _Text(HTMLParser):
+    """Collects the text of a page."""
 
     def __init__(self) -> None:
         super().__init__()
         self.text: list[str] = []
-        self.marks: dict[str, str] = {}
-        self._open = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._open = next((name.removeprefix("data-") for name, _ in attrs if name.startswith("data-")), "")
 
     def handle_data(self, data: str) -> None:
         self.text.append(data)
-        if self._open:
-            self.marks[self._open] = data.strip()
 
-    def handle_endtag(self, tag: str) -> None:
-        self._open = ""
+
+def corner(picture: bytes) -> tuple[int, ...]:
+    """Return red, green and blue of a PNG's first pixel, before which there is none that a filter could refer to."""
+    assert picture.startswith(PNG)
+    place, packed = len(PNG), b""
+    while place < len(picture):
+        length, kind = struct.unpack(">I4s", picture[place : place + 8])
+        if kind == b"IDAT":
+            packed += picture[place + 8 : place + 8 + length]
+        place += length + 12
+    # One byte says which filter the row has.
+    return tuple(zlib.decompress(packed)[1:4])
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page as the browser had it: its text, what its marked elements say, and the picture."""
+    """A page as the browser had it: its text, and the colour in the corner of its picture."""
 
     text: str
-    marks: dict[str, str]
-    picture: Path
+    corner: tuple[int, ...]
 
 
 class Browser:
@@ -92,7 +95,7 @@ class Browser:
                 capture_output=True, text=True, check=False, timeout=60,
             )  # fmt: skip
         assert run.returncode == 0, run.stderr
-        assert picture.read_bytes().startswith(PNG), run.stderr
-        marked = _Marked()
-        marked.feed(run.stdout)
-        return Page(" ".join("".join(marked.text).split()), marked.marks, picture)
+        assert picture.is_file(), run.stderr
+        parser = _Text()
+        parser.feed(run.stdout)
+        return Page(" ".join("".join(parser.text).split()), corner(picture.read_bytes()))
