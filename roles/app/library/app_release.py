@@ -305,11 +305,12 @@ class Deployment:
         ManagedFile(self.former, json.dumps(known) + "\n", 0o600, secret=True).write()
 
     def mark_failed(self, release: str, why: str, keep: bool) -> None:
-        """Note that a release failed, so that nothing goes back to it; the first one of a host is no use to anybody."""
+        """Note that a release failed, so that nothing goes back to it; a host's first one leaves nothing behind."""
         if keep:
             self.releases.note(release, failed=why)
         else:
             self.releases.remove(release)
+            self.former.unlink(missing_ok=True)
 
     def undo(self) -> None:
         """Bring about state `put_back`: the release and the files that the last change replaced."""
