@@ -174,6 +174,7 @@ actions: {description: What was done, or in check mode would be done., type: lis
 pending: {description: "For O(state=staged), what V(released) would do; or empty.", type: list, returned: always}
 state: {description: The state that was asked for., type: str, returned: always}
 staged: {description: "For O(state=staged), the id of the release that is ready.", type: str, returned: always}
+answers: {description: "Whether what was put back answers, or nothing had to be.", type: bool, returned: failure}
 gate: {description: "What a healthy release answers, C({path, status, body}).", type: dict, returned: always}
 serving: {description: Whether the unit is active and a release is linked., type: bool, returned: always}
 releases:
@@ -205,6 +206,7 @@ class Deployment:
         self.pending: list[str] = []
         self.diffs: list[dict[str, str]] = []
         self.log = ""
+        self.answers = True
 
     def environment(self) -> dict[str, Any]:
         """Give the environment variables that are no secrets."""
@@ -297,9 +299,9 @@ class Deployment:
         except (ServiceError, OSError) as error:
             log = self.service.journal(began)
             if former == release and not changed and not unpacked:
-                outcome = "It ran with the same settings before, so there is nothing to put back."
+                outcome, self.answers = "It ran with the same settings before, so there is nothing to put back.", False
             else:
-                outcome, _ = self.put_back(former, former == release, before)
+                outcome, self.answers = self.put_back(former, former == release, before)
             if former != release:
                 self.mark_failed(release, str(error), keep=bool(former))
             raise ServiceError(self.report(release, str(error), outcome, log)) from error
@@ -319,11 +321,12 @@ class Deployment:
         ManagedFile(self.former, json.dumps(known) + "\n", 0o600, secret=True).write()
 
     def mark_failed(self, release: str, why: str, keep: bool) -> None:
-        """Note that a release failed, so that nothing goes back to it; the first one of a host is no use to anybody."""
+        """Note that a release failed, so that nothing goes back to it; a host's first one leaves nothing behind."""
         if keep:
             self.releases.note(release, failed=why)
         else:
             self.releases.remove(release)
+            self.former.unlink(missing_ok=True)
 
     def undo(self) -> None:
         """Bring about state `put_back`: the release and the files that the last change replaced."""
@@ -563,7 +566,7 @@ def main() -> None:
             listed = deployment.releases.listed()
     except (ArchiveError, ServiceError, OSError, ValueError) as error:
         deployment.tell(f"{options['state']} failed: {error}")
-        module.fail_json(msg=str(error), actions=deployment.actions, log=deployment.log)
+        module.fail_json(msg=str(error), actions=deployment.actions, log=deployment.log, answers=deployment.answers)
     for action in deployment.actions:
         deployment.tell(action)
     if shown["DropInPaths"]:

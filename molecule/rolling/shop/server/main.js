@@ -2,7 +2,7 @@
 // -proxies (well when asked from its own host, broken to everybody else).
 //
 //   GET /healthz            `well`
-//   GET /slow?seconds=2     answers after a while
+//   ?seconds=2              answers after a while
 //   POST /orders/<id>       writes the id down: what was processed can be counted
 //   WebSocket /live         sends back what it is sent
 import { createHash } from "node:crypto";
@@ -14,7 +14,6 @@ const release = process.env.APP_RELEASE;
 const fails = (how) => release.includes(`-${how}-`);
 const identity = JSON.stringify({ host: os.hostname(), release });
 const live = new Set();
-let ending = false;
 
 if (fails("crash")) {
   console.error("shop cannot start: it is told to crash");
@@ -25,8 +24,7 @@ function answer(request, response) {
   const url = new URL(request.url, "http://shop");
   const stranger = request.socket.remoteAddress !== process.env.APP_ADDRESS;
   const status = fails("error") || (fails("proxies") && stranger) ? 500 : 200;
-  // Whoever keeps a connection open is told to take another one when this process ends.
-  response.writeHead(status, ending ? { Connection: "close" } : {});
+  response.writeHead(status);
   if (status === 500) console.error(`shop answers 500 to ${request.url}`);
   response.end(status === 500 ? "broken" : url.pathname === "/healthz" ? "well" : identity);
 }
@@ -66,12 +64,11 @@ server.on("upgrade", (request, socket) => {
   socket.on("error", () => live.delete(socket));
 });
 
+// As many applications do, it waits for nobody: what is under way when it is told to end is lost, unless it was drained.
 process.on("SIGTERM", () => {
-  ending = true;
   // 1001: going away. The client comes again, and finds another host.
   for (const socket of live) socket.write(frame(8, Buffer.from([0x03, 0xe9])));
-  server.close(() => process.exit(0));
-  setTimeout(() => live.forEach((socket) => socket.destroy()), 1000).unref();
+  setTimeout(() => process.exit(0), 50);
 });
 
 // Longer than the proxy keeps an idle connection, so that the proxy is the one that closes it.
