@@ -96,6 +96,16 @@ def test_a_full_disk_changes_nothing(shop: Shop, version: str) -> None:
     shop.assert_as_before(version)
 
 
+def test_a_host_that_does_not_answer_either_way_stays_out_until_a_good_run(shop: Shop, version: str) -> None:
+    # Neither release answers that status.
+    run = shop.deploy("2.6.0", "-e", "app_health_status=201")
+    assert_refused(run, "but does not answer either: status 200: well", "shop1 stays drained, because")
+    assert shop.drained() == {"shop1"}
+    run = shop.deploy(version)
+    assert run.returncode == 0, run.stdout
+    shop.assert_as_before(version)
+
+
 def test_a_canary_that_its_command_does_not_like_is_put_back(shop: Shop, version: str) -> None:
     canary = {"rollout_canary_seconds": 2, "rollout_canary_command": ["/bin/false"]}
     run = shop.deploy("2.3.0", "-e", json.dumps(canary))
