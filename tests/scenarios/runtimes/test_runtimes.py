@@ -92,7 +92,7 @@ def test_compiled_scripts_of_the_old_release_are_never_run(estate: Estate, ask: 
     url = "https://tollhouse.lab.test"
     etag = ask(f"{url}/tolls.css").headers["etag"]
     new = {"app_version": "1.0.1", "app_source": str(changed)}
-    run = estate.play("playbooks/apps.yml", "--limit", "tollhouse", "-e", json.dumps(new))
+    run = estate.play("playbooks/apps.yml", "--limit", "tollhouse:proxies", "-e", json.dumps(new))
     assert run.returncode == 0, run.stdout
     assert release(ask, "tollhouse").startswith("1.0.1-")
     assert "<h1>The bridge no 2</h1>" in ask(f"{url}/").body
@@ -101,10 +101,10 @@ def test_compiled_scripts_of_the_old_release_are_never_run(estate: Estate, ask: 
 
     listed = estate.play("playbooks/releases.yml", "--limit", "tollhouse").stdout
     assert "1.0.1-" in listed
-    for words in (": runs, archive of", ": ran before, archive of"):
+    for words in (": runs, archive of", ": good on "):
         assert words in listed, listed
 
-    run = estate.play("playbooks/rollback_apps.yml", "--limit", "tollhouse")
+    run = estate.play("playbooks/rollback.yml", "-e", "app=tollhouse")
     assert run.returncode == 0, run.stdout
     assert release(ask, "tollhouse").startswith("1.0.0-")
     assert "<h1>The tollhouse</h1>" in ask(f"{url}/").body
@@ -119,7 +119,7 @@ def test_a_release_of_php_that_does_not_answer_is_put_back(estate: Estate, ask: 
     assert "stuck" in broken
     controller.write_text(broken)
     new = {"app_version": "6.6.6", "app_source": str(changed), "app_health_timeout": 5}
-    run = estate.play("playbooks/apps.yml", "--limit", "tollhouse", "-e", json.dumps(new))
+    run = estate.play("playbooks/apps.yml", "--limit", "tollhouse:proxies", "-e", json.dumps(new))
     assert run.returncode != 0
     assert "did not answer 200 at /healthz over FastCGI (/run/tollhouse/fastcgi.sock)" in run.stdout, run.stdout
     assert "status 500" in run.stdout, run.stdout
