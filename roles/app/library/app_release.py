@@ -306,7 +306,8 @@ class Deployment:
                 self.mark_failed(release, str(error), keep=bool(former))
             raise ServiceError(self.report(release, str(error), outcome, log)) from error
         if former != release or unproven:
-            self.releases.note(release, failed=None, **({"deployed": began} if self.deploys() else {}))
+            asked = {"path": self.gate.path, "status": self.gate.status, "body": self.gate.body}
+            self.releases.note(release, failed=None, gate=asked, **({"deployed": began} if self.deploys() else {}))
         if former and former != release and (self.releases.folder / former).is_dir():
             self.releases.link("previous", former)
 
@@ -362,8 +363,10 @@ class Deployment:
         try:
             systemctl("daemon-reload")
             self.service.restart()
-            # It ran before, so it gets time enough even where the new one had little.
-            again = self.service.wait(replace(self.gate, timeout=max(self.gate.timeout, PATIENCE)))
+            # It ran before, so it gets time enough even where the new one had little; and it is asked what it was found
+            # good by, for a page that nobody has may be why the new one failed.
+            asked = self.releases.fact(former, "gate") or {}
+            again = self.service.wait(replace(self.gate, timeout=max(self.gate.timeout, PATIENCE), **asked))
         except ServiceError as error:
             again = str(error)
         if again:
