@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import tarfile
@@ -19,10 +20,10 @@ sys.path[:0] = [str(ROLE / "module_utils")]
 def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the releases of an application in a scratch folder, whose account is ours."""
     import ansible.module_utils
-    import gatehouse_archive
-    import gatehouse_service
 
-    for name, module in (("gatehouse_archive", gatehouse_archive), ("gatehouse_service", gatehouse_service)):
+    # In the order in which each needs those before it.
+    for name in ("gatehouse_archive", "gatehouse_fastcgi", "gatehouse_service"):
+        module = importlib.import_module(name)
         monkeypatch.setitem(sys.modules, f"ansible.module_utils.{name}", module)
         monkeypatch.setattr(ansible.module_utils, name, module, raising=False)
     import gatehouse_releases
