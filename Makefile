@@ -8,7 +8,7 @@ export MOLECULE_COMMAND_BORDERS := false
 
 SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 # The longest first, so that two lanes end at about the same time.
-LONGEST := engine acme https
+LONGEST := engine rolling reencrypt runtimes acme https
 # An environment other than the lab is rehearsed: its inventory, but the lab's keys and made-up secrets.
 REHEARSAL := $(if $(filter lab,$(ENV)),,-e @.lab/$(ENV)/connection.yml)
 
