@@ -39,7 +39,7 @@ def test_bad_releases_are_put_back_while_nobody_notices(shop: Shop, load: Loadin
         shop.assert_as_before(version)
         assert_refused(
             shop.deploy("2.0.0-error"),
-            "did not answer 200 at http://10.38.0.101:3000/healthz within 3 s (status 500: broken)",
+            "did not answer 200 at http://127.0.0.1:3000/healthz within 3 s (status 500: broken)",
             "shop answers 500 to /healthz",
         )
         shop.assert_as_before(version)
@@ -48,7 +48,7 @@ def test_bad_releases_are_put_back_while_nobody_notices(shop: Shop, load: Loadin
         # Well when asked on its own host: only a proxy notices.
         assert_refused(
             shop.deploy("2.0.0-proxies"),
-            "shop1 did not answer 200 to this proxy at http://10.38.0.101:3000/healthz (http), asked 3 times: "
+            "shop1 did not answer 200 to this proxy at https://10.38.0.101:443/healthz (mtls), asked 3 times: "
             "status 500: broken",
             "What the unit wrote on shop1:",
             "shop answers 500 to /healthz",

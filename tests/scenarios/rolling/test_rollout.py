@@ -30,7 +30,7 @@ def recap(text: str) -> dict[str, int]:
 
 def connections(shop: Shop, host: str) -> set[str]:
     """Return the peers that are connected to the application on a host."""
-    command = "ss -Htn state established '( sport = :3000 )'"
+    command = "ss -Htn state established '( sport = :443 )'"
     return {line.split()[-1] for line in shop.estate.host(host).check_output(command).splitlines()}
 
 
