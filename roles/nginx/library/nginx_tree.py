@@ -401,13 +401,13 @@ def put_back(store: Store, server: Server, live: str, ran: bool) -> None:
 
 def converge(store: Store, server: Server, options: dict[str, Any], check: bool, result: dict[str, Any]) -> list[str]:
     """Do the whole run, keep `result` true at every step, return warnings; raise RefusedError or OSError."""
-    missing = [path for path in (NGINX, *options["depends"], *options["needs"]) if not Path(path).is_file()]
-    if missing and not check:
-        raise RefusedError(f"not on this host: {', '.join(missing)}")
     live = store.live()
     if options["state"] == "patched" and not live:
         result.update(tree="", previous="", id="")
         return []
+    missing = [path for path in (NGINX, *options["depends"], *options["needs"]) if not Path(path).is_file()]
+    if missing and not check:
+        raise RefusedError(f"not on this host: {', '.join(missing)}")
     status = server.status()
     present = set(options["depends"]) - set(missing)
     sums = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in present}

@@ -22,7 +22,7 @@ if (fails("crash")) {
 
 function answer(request, response) {
   const url = new URL(request.url, "http://shop");
-  const stranger = request.socket.remoteAddress !== process.env.APP_ADDRESS;
+  const stranger = !request.headers.host.startsWith(process.env.APP_ADDRESS);
   const status = fails("error") || (fails("proxies") && stranger) ? 500 : 200;
   response.writeHead(status);
   if (status === 500) console.error(`shop answers 500 to ${request.url}`);
