@@ -59,14 +59,34 @@ def unserved_upstreams(upstreams: Any, names: Any) -> list[dict[str, Any]]:
     ]
 
 
-def is_spare_member(host: Any, upstreams: Any, drained: Any = ()) -> bool:
-    """Say whether a member serves somewhere and could be drained: no upstream would lose its last serving member.
+def _is_spare(host: str, upstreams: Any, out: Collection[str]) -> bool:
+    """Say whether a member serves somewhere, and no upstream would lose its last serving member with it."""
+    serves = [members for upstream in upstreams if host in (members := _serving(upstream["members"], out))]
+    return bool(serves) and all(len(members) > 1 for members in serves)
 
-    `drained`: names of the members that are drained already.
+
+def rotation_batches(hosts: Any, upstreams: Any, notes: Mapping[str, str]) -> list[dict[str, list[str]]]:
+    """Return [{hosts, drains}]: members that share no upstream change together, and `drains` of them are out meanwhile.
+
+    `notes`: of each drained host what drained it, V(rollout) or V(maintenance). Those that an interrupted run left
+    drained come first and serve afterwards; the operator's stay out, and the last member of an upstream stays in.
     """
-    out = _names(drained, "drained")
-    serves = [upstream for upstream in upstreams if host in _serving(upstream["members"], out)]
-    return bool(serves) and all(len(_serving(upstream["members"], out)) > 1 for upstream in serves)
+    left = {host for host in hosts if notes.get(host) == "rollout"}
+    out = set(notes)
+    batches: list[dict[str, list[str]]] = []
+    pools: list[set[str]] = []  # of each batch the upstreams that it touches
+    for host in sorted(_names(hosts, "hosts"), key=lambda name: name not in left):
+        mine = {str(one["name"]) for one in upstreams if any(member["name"] == host for member in one["members"])}
+        place = next((place for place, pool in enumerate(pools) if not pool & mine), len(pools))
+        if place == len(pools):
+            batches.append({"hosts": [], "drains": []})
+            pools.append(set())
+        batches[place]["hosts"].append(host)
+        pools[place] |= mine
+    for batch in batches:
+        batch["drains"] += [host for host in batch["hosts"] if host in left or _is_spare(host, upstreams, out)]
+        out -= left & set(batch["hosts"])
+    return batches
 
 
 def _site_of(upstream: str, sites: Any) -> Mapping[str, Any]:
@@ -136,5 +156,5 @@ class FilterModule:
     """Offer the functions above to templates under their own names."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        functions = (drain_members, unserved_upstreams, is_spare_member, member_endpoints, batch_size)
+        functions = (drain_members, unserved_upstreams, rotation_batches, member_endpoints, batch_size)
         return {function.__name__: function for function in functions}

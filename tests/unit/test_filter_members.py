@@ -205,18 +205,28 @@ def test_nowhere_to_go_back_to() -> None:
         target([release("b", 2, True), release("a", 1, failed="hung")])
 
 
+SHOP = upstream("shop", {"web1": "up", "web2": "up", "web3": "up"})
+DESK = upstream("desk", {"desk1": "up", "desk2": "up"})
+ADMIN = upstream("admin", {"web1": "up"})
+
+
 @pytest.mark.parametrize(
-    ("states_of", "drained", "spare"),
+    ("upstreams", "notes", "batches"),
     [
-        ({"web1": "up", "web2": "up"}, [], True),
-        ({"web1": "up", "web2": "drain"}, [], False),
-        ({"web1": "up", "web2": "up"}, ["web2"], False),
-        ({"web1": "drain", "web2": "up"}, [], False),  # it serves nothing that could be drained
-        ({"web2": "up", "web3": "up"}, [], False),
+        # One of each upstream at a time.
+        ([SHOP, DESK], {}, [(["desk1", "web1"],) * 2, (["desk2", "web2"],) * 2, (["web3"],) * 2]),
+        # The last of an upstream stays in, and so does who serves nobody.
+        ([SHOP, ADMIN], {}, [(["desk1", "desk2", "web1"], []), (["web2"],) * 2, (["web3"],) * 2]),
+        ([DESK], {"desk2": "maintenance"}, [(["desk1", "web1", "web2", "web3"], []), (["desk2"], [])]),
+        # What an interrupted run left drained comes first, and can be counted on afterwards.
+        ([DESK], {"desk2": "rollout"}, [(["desk2", "web1", "web2", "web3"], ["desk2"]), (["desk1"],) * 2]),
+        ([DESK], {"desk1": "maintenance", "desk2": "rollout"},
+         [(["desk2", "web1", "web2", "web3"], ["desk2"]), (["desk1"], [])]),
     ],
-)
-def test_a_member_is_spare_while_others_serve(states_of: dict[str, str], drained: list[str], spare: bool) -> None:
-    assert (
-        pure("is_spare_member")("web1", [upstream("other", {"web8": "up"}), upstream(states=states_of)], drained)
-        is spare
-    )
+)  # fmt: skip
+def test_hosts_that_share_no_upstream_change_together(
+    upstreams: list[Any], notes: dict[str, str], batches: list[tuple[list[str], list[str]]]
+) -> None:
+    hosts = ["desk1", "desk2", "web1", "web2", "web3"]
+    found = pure("rotation_batches")(hosts, upstreams, notes)
+    assert [(batch["hosts"], batch["drains"]) for batch in found] == batches

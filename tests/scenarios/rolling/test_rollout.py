@@ -36,7 +36,7 @@ def connections(shop: Shop, host: str) -> set[str]:
 
 def test_the_first_deployment_ran_the_migration_once_with_its_secret(shop: Shop) -> None:
     lines = {line: count for line, count in shop.lines("migrations").items() if "shop 1.0.0-" in line}
-    assert list(lines.values()) == [1]
+    assert set(lines.values()) == {1}
     assert all(line.endswith(" secret") and not line.endswith("no secret") for line in lines)
 
 
@@ -88,7 +88,7 @@ def test_a_host_is_taken_out_while_nobody_notices_and_stays_out(shop: Shop, load
         assert (note["kind"], note["reason"]) == ("maintenance", "new memory")
         whole = shop.play("proxies")
         assert whole.returncode == 0, whole.stdout
-        assert recap(whole.stdout) == {"proxy1": 0, "proxy2": 0}
+        assert set(recap(whole.stdout).values()) == {0}
         assert shop.drained() == {"shop2"}
         assert connections(shop, "shop2") <= after
         verified = shop.play("verify")
