@@ -152,22 +152,26 @@ def test_a_trace_is_answered_to_trusted_sources_only(render: Render) -> None:
     http = render(**estate(proxy_trace_sources=["10.10.0.10", "10.9.0.0/24"]))
     geo = http.one("geo", "$proxy_trace_source")
     assert {(block.name, *block.args) for block in geo.block} == {
-        ("default", "0"),
+        ("default", ""),
         ("10.10.0.10", "1"),
         ("10.9.0.0/24", "1"),
     }
     assert ("Gatehouse-Member", "$proxy_member", "always") in http.https_server("example.com").arguments("add_header")
 
 
-def test_the_access_log_is_one_json_object_a_line(render: Render) -> None:
+@pytest.mark.parametrize(
+    ("name", "user_agent"), [("ascii", "$http_user_agent"), ("beyond_ascii", "$proxy_log_user_agent")]
+)
+def test_the_access_log_is_one_json_object_a_line(render: Render, name: str, user_agent: str) -> None:
     http = render(**estate())
-    form = http.one("log_format", "gatehouse")
+    form = http.one("log_format", f"gatehouse_{name}")
     text = "".join(form.args[2:])
     assert form.args[1] == "escape=json"
     assert text.startswith('{"time":"$time_iso8601"')
     assert '"bytes":$body_bytes_sent,"seconds":$request_time,' in text
-    assert text.endswith('"user_agent":"$proxy_log_user_agent"}')
-    assert http.arguments("access_log") == [("/var/log/nginx/access.log", "gatehouse", "buffer=64k", "flush=100ms")]
+    assert text.endswith(f'"user_agent":"{user_agent}"}}')
+    way = ("/var/log/nginx/access.log", f"gatehouse_{name}", "buffer=64k", "flush=100ms", f"if=$proxy_log_{name}")
+    assert way in http.arguments("access_log")
 
 
 @pytest.mark.parametrize("name", ["shop; return 200", "shop}", "shop\nreturn 200"])

@@ -319,7 +319,7 @@ def test_compression_is_one_switch(render: Render) -> None:
     ],
 )
 def test_the_log_knows_utf_8(render: Render, text: bytes, valid: bool) -> None:
-    pattern = render(**estate()).one("map", "$http_user_agent").block[1]
+    pattern = render(**estate()).one("map", "$http_user_agent").block[2]
     assert pattern.args == ("$http_user_agent",)
     found = re.compile(pattern.name.removeprefix("~").replace("*+", "*").encode()).search(text)
     assert bool(found) is valid
