@@ -8,7 +8,7 @@ export MOLECULE_COMMAND_BORDERS := false
 
 SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 # The longest first, so that two lanes end at about the same time.
-LONGEST := engine rolling reencrypt runtimes acme https
+LONGEST := default rolling reencrypt engine runtimes acme https
 # An environment other than the lab is rehearsed: its inventory, but the lab's keys and made-up secrets.
 REHEARSAL := $(if $(filter lab,$(ENV)),,-e @.lab/$(ENV)/connection.yml)
 
@@ -48,11 +48,11 @@ render: .venv/ready ## Each template, parsed and asserted on the tree
 contract: .venv/ready ## What keeps the project honest about itself
 	@.ci/step "Contract tests" "pytest tests/contract -k NAME runs one." pytest -q tests/contract
 
-# `default` builds what the others share: images and releases. These then run two side by side, because they wait for
-# their hosts more than they compute; what one prints stays together, and all are run even if one fails.
-molecule: molecule-default ## Every scenario on real hosts; `make molecule-engine` runs one
+# `isolation` is short and builds what the others share, the images. These then run two side by side, because they wait
+# for their hosts more than they compute; what one prints stays together, and all are run even if one fails.
+molecule: molecule-isolation ## Every scenario on real hosts; `make molecule-engine` runs one
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going \
-	  $(patsubst %,molecule-%,$(LONGEST) $(filter-out default $(LONGEST),$(SCENARIOS)))
+	  $(patsubst %,molecule-%,$(LONGEST) $(filter-out isolation $(LONGEST),$(SCENARIOS)))
 
 molecule-%: .venv/ready
 	@.ci/step "Scenario $*" "To look at its hosts: molecule test -s $* --destroy never" molecule test -s $*
