@@ -65,13 +65,13 @@ def _is_spare(host: str, upstreams: Any, out: Collection[str]) -> bool:
     return bool(serves) and all(len(members) > 1 for members in serves)
 
 
-def rotation_batches(hosts: Any, upstreams: Any, notes: Mapping[str, str]) -> list[dict[str, list[str]]]:
+def rotation_batches(hosts: Any, upstreams: Any, notes: Mapping[str, Any]) -> list[dict[str, list[str]]]:
     """Return [{hosts, drains}]: members that share no upstream change together, and `drains` of them are out meanwhile.
 
-    `notes`: of each drained host what drained it, V(rollout) or V(maintenance). Those that an interrupted run left
-    drained come first and serve afterwards; the operator's stay out, and the last member of an upstream stays in.
+    `notes`: who is drained, see P(drain_notes#filter). Those that an interrupted rotation left drained come first and
+    serve afterwards; the others stay out, and the last member of an upstream stays in.
     """
-    left = {host for host in hosts if notes.get(host) == "rollout"}
+    left = {host for host in hosts if host in notes and notes[host]["kind"] == "rotation"}
     out = set(notes)
     batches: list[dict[str, list[str]]] = []
     pools: list[set[str]] = []  # of each batch the upstreams that it touches

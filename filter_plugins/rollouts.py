@@ -15,13 +15,13 @@ Plan = dict[str, Any]
 
 
 def rollout_batches(plans: Sequence[Plan]) -> list[dict[str, Any]]:
-    """Return the batches [{app, lead, hosts, drain, canary}] of what is to be done, one application after the other.
+    """Return the batches [{app, lead, hosts, drain, canary, last}] to be done, one application after the other.
 
     `plans`: of each host {host, app, moves, serving, batch, canary_seconds}. Hosts that serve nobody come first, all at
     once and without a drain: if the release fails there, no visitor has seen it. Of the others the first one is the
     canary, if there is to be one, and the rest follow in batches.
     """
-    batches = []
+    batches: list[dict[str, Any]] = []
     for app in dict.fromkeys(plan["app"] for plan in plans):
         all_of_it = [plan for plan in plans if plan["app"] == app]
         moving = [plan for plan in all_of_it if plan["moves"]]
@@ -37,13 +37,15 @@ def rollout_batches(plans: Sequence[Plan]) -> list[dict[str, Any]]:
         for position, hosts in enumerate(chunks):
             first = canary and position == 0
             batches.append({"app": app, "lead": hosts[0], "hosts": hosts, "drain": True, "canary": first})
-    return batches
+        if moving:
+            batches[-1]["last"] = True
+    return [{"last": False, **batch} for batch in batches]
 
 
 def rollback_target(listings: Sequence[Sequence[dict[str, Any]]], release: Any = "") -> str:
     """Return the release that all hosts of an application go back to.
 
-    `listings`: of each host, its releases [{release, deployed, failed, current}]; `release`: the one that is asked for.
+    `listings`: of each host, its releases [{release, deployed, failed, ...}]; `release`: the one that is asked for.
     Otherwise it is the last good one before the one that runs. Where hosts run different ones, a run was interrupted:
     then it is the oldest of those that run. Only a release that every host has intact is gone back to.
     """
@@ -54,7 +56,7 @@ def rollback_target(listings: Sequence[Sequence[dict[str, Any]]], release: Any =
     running = {one["release"] for one in entries if one["current"]}
     good = [name for name in everywhere if since[name] and name not in failed]
     if release:
-        candidates = [str(release)] if release in everywhere else []
+        candidates = [str(release)] if release in good else []
     elif len(running) > 1:
         candidates = [name for name in good if name in running]
     else:
@@ -63,7 +65,7 @@ def rollback_target(listings: Sequence[Sequence[dict[str, Any]]], release: Any =
     if not candidates:
         names = sorted({one["release"] for one in entries}, key=lambda name: since[name], reverse=True)
         have = ", ".join(name + (" (failed)" if name in failed else "") for name in names) or "none"
-        wanted = f"release {release} on each of them" if release else "good release before the one that runs"
+        wanted = f"good release {release} on each of them" if release else "good release before the one that runs"
         raise AnsibleFilterError(f"there is no {wanted}. The hosts have: {have}. Name one of them with -e release=<id>")
     return (
         min(candidates, key=lambda name: since[name]) if len(running) > 1 else max(candidates, key=lambda n: since[n])

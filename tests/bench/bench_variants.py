@@ -30,7 +30,7 @@ VARIANTS = (
     Variant("no-log", "the access log", without=("access_log",), http="access_log off;"),
     Variant(
         "no-log-check", "its test for bytes that are no UTF-8",
-        without=("access_log",), http="access_log /var/log/nginx/access.log.{name} gatehouse_ascii buffer=64k flush=100ms;",
+        without=("access_log",), http="access_log /var/log/nginx/access.log.{name} gatehouse_ascii buffer=64k;",
     ),
     Variant("no-request-id", "the request id", replace={"$request_id": "-"}),
     Variant("no-headers", "all response headers of ours", without=("add_header", "more_set_headers")),

@@ -88,6 +88,19 @@ def test_a_site_that_asks_for_certificates_holds_them_against_its_authorities(
     assert not [block for block in http.https_server("example.com").walk() if block.name.startswith("ssl_verify")]
 
 
+def test_a_site_knows_its_visitors_by_their_names(render: Render) -> None:
+    http = render(**staffed(mode="required", ca="/srv/ca.pem", names=["ada.lab.test"]))
+    known = http.one("map", "$ssl_client_s_dn", "$proxy_client_known_staff")
+    # Within quotes nginx reads two backslashes as one, and crossplane both.
+    patterns = {block.name.replace("\\\\", "\\"): block.args for block in known.block}
+    assert patterns == {"default": ("0",), r"~*(^|(?<!\\),)CN=ada\.lab\.test(,|$)": ("1",)}
+
+
+def test_an_endpoints_visitors_may_have_any_number_of_authorities_above_them() -> None:
+    values = yaml.safe_load((ROLE.parent / "tls_endpoint" / "vars" / "main.yml").read_text())
+    assert values["__tls_endpoint_visitors"]["depth"] == 10
+
+
 def test_without_a_revocation_list_none_is_named(render: Render) -> None:
     site = render(**staffed(mode="required", ca="/srv/ca.pem")).https_server("staff.example.com")
     assert not site.all("ssl_crl")

@@ -43,7 +43,7 @@ def certificate(
 
 FOUND = {
     "name": "endpoint", "names": ["shop.lab.test"], "addresses": ["10.0.0.1"], "issuer": "CA", "days_left": 60,
-    "usage": "server", "key_matches": True, "used_by": "",
+    "usage": "server", "key_matches": True, "revoked": False, "used_by": "",
 }  # fmt: skip
 
 
@@ -62,11 +62,32 @@ def test_every_certificate_and_what_signs_them_is_a_row(filters: Callable[[str],
     assert filters("certificate_report_problems")(rows, 9) == []
     assert filters("certificate_report_problems")(rows, 10) == [
         "(controller): revocation list (0 revoked, issued by CA) has 9 days left, and certificate_min_days asks for 10;"
-        " run playbooks/rotate_certificates.yml, or bring a new one where it was brought"
+        " run playbooks/tell_trust.yml, or bring a new one where it was brought"
     ]
+    *_, ca = [one for one in filters("certificate_report_problems")(rows, 901) if one.startswith("(controller): CA ")]
+    assert ca == (
+        "(controller): CA (CA, issued by CA) has 900 days left, and certificate_min_days asks for 901; run"
+        " playbooks/rotate_certificates.yml -e internal_ca_replace=true, or bring a new one where it was brought"
+    )
+    assert filters("certificate_report_problems")(rows, 61)[0] == (
+        "web1: endpoint (shop.lab.test, 10.0.0.1, issued by CA) has 60 days left, and certificate_min_days asks for 61;"
+        " run playbooks/rotate_certificates.yml, or bring a new one where it was brought"
+    )
     other = filters("certificate_rows")({"web1": [{**FOUND, "key_matches": False}]})
     assert filters("certificate_report_problems")(other, 7) == [
         "web1: endpoint (shop.lab.test, 10.0.0.1, issued by CA) stands beside another key; run site.yml"
+    ]
+
+
+def test_what_is_revoked_or_missing_is_a_problem(filters: Callable[[str], Callable[..., Any]]) -> None:
+    revoked = filters("certificate_rows")({"web1": [{**FOUND, "revoked": True}]})
+    assert filters("certificate_report_problems")(revoked, 7) == [
+        "web1: endpoint (shop.lab.test, 10.0.0.1, issued by CA) is revoked and still in use; run site.yml, which issues"
+        " another one unless internal_ca_revoked names the host, or take the host out of the inventory"
+    ]
+    missing = {"name": "shop", "names": ["shop.lab.test", "www.lab.test"], "reason": "there is none"}
+    assert filters("missing_certificates")({"web1": [], "web2": [missing]}) == [
+        "web2: shop (shop.lab.test, www.lab.test): there is none; run site.yml"
     ]
 
 
@@ -90,8 +111,8 @@ def test_requests_go_out_and_what_was_signed_comes_back(module: ModuleType, tmp_
     requests = {"endpoint": pem(csr.sign(key, hashes.SHA256()))}
     answer, names = tmp_path / "signed" / "web1.endpoint.pem", ("shop.lab.test",)
 
-    def said() -> str:
-        signed, waiting = module.exchange(tmp_path, "web1", requests, NOW)
+    def said(standing: str = "") -> str:
+        signed, waiting = module.exchange(tmp_path, "web1", requests, NOW, 30, {"endpoint": standing})
         assert len(signed) + len(waiting) == 1
         return waiting[0].removeprefix(f"{answer} ").partition("; the request is ")[0] if waiting else ""
 
@@ -109,7 +130,14 @@ def test_requests_go_out_and_what_was_signed_comes_back(module: ModuleType, tmp_
             "has other names than the request: the authority has to copy the request's extensions",
         ),
         (pem(certificate("CA", "shop", key, ca_key, -0.5, names)), "is good from 2026-05-31 to 2026-05-31 only"),
+        (
+            pem(certificate("CA", "shop", key, ca_key, 29.5, names)),
+            "is the one to be renewed: it has 29 days left, and certificate_renew_days asks for 30",
+        ),
         (pem(certificate("CA", "shop", key, ca_key, names=names)), ""),
     ):
         answer.write_text(given)
         assert said() == refusal
+    # Where the run renews whatever is left; an answer that was recorded and not put in place is none that stands.
+    assert said("7") == "is the one to be renewed: it stands on the host"
+    assert said("8") == ""

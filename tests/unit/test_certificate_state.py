@@ -130,7 +130,18 @@ def test_a_good_certificate_needs_nothing(host: Host) -> None:
         "modes": [],
         "orphans": [],
         "acme": False,
-        "certificates": [{**seen, "usage": "any", "key_matches": True, "source": "internal_ca", "used_by": ""}],
+        "certificates": [
+            {
+                **seen,
+                "usage": "any",
+                "key_matches": True,
+                "serial": "1",
+                "revoked": False,
+                "source": "internal_ca",
+                "used_by": "",
+            }
+        ],
+        "missing": [],
     }
 
 
@@ -184,6 +195,7 @@ def test_what_is_revoked_is_issued_again_with_a_new_key(host: Host) -> None:
     assert host.state(crl=crl_of(host, 1, 2))["to_issue"] == [
         {"name": "shop", "reason": "shop: it is revoked; issue it for shop.lab.test", "new_key": True}
     ]
+    assert [one["revoked"] for one in host.state(crl=crl_of(host, 1))["certificates"]] == [True]
 
 
 def test_a_renewal_that_was_asked_for_keeps_the_key(host: Host) -> None:
@@ -250,6 +262,10 @@ def test_a_key_that_is_gone(host: Host) -> None:
 def test_a_file_that_is_no_certificate(host: Host) -> None:
     host.write("fullchain.pem", b"junk", 0o644)
     assert host.reasons() == ["shop: what is there is no certificate; issue it for shop.lab.test"]
+    missing = {"name": "shop", "names": ["shop.lab.test"], "reason": "what is there cannot be read"}
+    assert host.state()["missing"] == [missing]
+    (host.folder / "fullchain.pem").unlink()
+    assert host.state({"source": "files"})["missing"] == [{**missing, "reason": "there is none"}]
 
 
 def test_wrong_modes_and_orphans(host: Host) -> None:

@@ -193,6 +193,30 @@ def test_names_of_certificates_from_files_are_free(filters: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "length", "refused"),
+    [
+        ({}, 65, True),
+        ({}, 64, False),
+        ({"usage": "server"}, 65, False),
+        ({"source": "files"}, 65, False),
+        ({"names": []}, 65, False),
+        ({"names": ["short.test", "a" * 65]}, 65, False),
+    ],
+)
+def test_a_client_has_a_name_that_a_common_name_holds(
+    filters: Any, changes: dict[str, Any], length: int, refused: bool
+) -> None:
+    request = {"name": "upstreams", "names": ["a" * length], "source": "internal_ca", "usage": "client", **changes}
+    problem = {
+        "path": ["certificate_requests", 1, "names", 0],
+        "problem": f"{'a' * 65} has 65 characters, and a common name, by which a client is known, holds 64",
+        "remedy": "shorten internal_domain, or the host's name in the inventory",
+        "level": "error",
+    }
+    assert filters("long_client_names")({"certificate_requests": ["none", request]}) == ([problem] if refused else [])
+
+
+@pytest.mark.parametrize(
     ("variable", "value", "problem"),
     [
         ("directory", "https://ca.example:14000/dir", ""),

@@ -195,8 +195,15 @@ def test_an_older_release_deployed_anew_is_newer() -> None:
 def test_a_release_by_name_must_be_on_every_host() -> None:
     one = [release("c", 3, True), release("b", 2), release("a", 1)]
     assert target(one, one, wanted="a") == "a"
-    with pytest.raises(AnsibleFilterError, match=r"no release a on each of them. The hosts have: c, b, a. Name one"):
+    with pytest.raises(AnsibleFilterError, match=r"no good release a on each of them. The hosts have: c, b, a."):
         target(one, one[:2], wanted="a")
+
+
+def test_a_release_that_failed_or_never_served_is_not_gone_back_to_by_name() -> None:
+    listing = [release("c", 3, True), release("b", 2, failed="hung"), release("a", 0)]
+    for name in ("a", "b"):
+        with pytest.raises(AnsibleFilterError, match=rf"no good release {name} on each of them.*b \(failed\)"):
+            target(listing, wanted=name)
 
 
 def test_nowhere_to_go_back_to() -> None:
@@ -218,9 +225,11 @@ ADMIN = upstream("admin", {"web1": "up"})
         # The last of an upstream stays in, and so does who serves nobody.
         ([SHOP, ADMIN], {}, [(["desk1", "desk2", "web1"], []), (["web2"],) * 2, (["web3"],) * 2]),
         ([DESK], {"desk2": "maintenance"}, [(["desk1", "web1", "web2", "web3"], []), (["desk2"], [])]),
-        # What an interrupted run left drained comes first, and can be counted on afterwards.
-        ([DESK], {"desk2": "rollout"}, [(["desk2", "web1", "web2", "web3"], ["desk2"]), (["desk1"],) * 2]),
-        ([DESK], {"desk1": "maintenance", "desk2": "rollout"},
+        # A deployment left it drained because it does not answer.
+        ([DESK], {"desk2": "rollout"}, [(["desk1", "web1", "web2", "web3"], []), (["desk2"], [])]),
+        # What an interrupted rotation left drained comes first, and can be counted on afterwards.
+        ([DESK], {"desk2": "rotation"}, [(["desk2", "web1", "web2", "web3"], ["desk2"]), (["desk1"],) * 2]),
+        ([DESK], {"desk1": "maintenance", "desk2": "rotation"},
          [(["desk2", "web1", "web2", "web3"], ["desk2"]), (["desk1"], [])]),
     ],
 )  # fmt: skip
@@ -228,5 +237,5 @@ def test_hosts_that_share_no_upstream_change_together(
     upstreams: list[Any], notes: dict[str, str], batches: list[tuple[list[str], list[str]]]
 ) -> None:
     hosts = ["desk1", "desk2", "web1", "web2", "web3"]
-    found = pure("rotation_batches")(hosts, upstreams, notes)
+    found = pure("rotation_batches")(hosts, upstreams, {host: {"kind": kind} for host, kind in notes.items()})
     assert [(batch["hosts"], batch["drains"]) for batch in found] == batches

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+ROOT = Path(__file__).resolve().parents[2]
 PROXY = "group_vars/proxies/proxy.yml"
 APP = "group_vars/apps/app.yml"
 HOSTS = "hosts.yml"
@@ -101,6 +102,55 @@ def test_a_vaulted_value_without_its_password(estate: Any) -> None:
     vaulted = "".join(f"  {line}\n" for line in envelope.splitlines())
     estate.edit(APP, "app_secrets: {token: hidden}", f"app_passphrase: !vault |\n{vaulted}app_secrets: {{}}")
     assert estate.lines(estate.check()[1])[0] == "app_passphrase cannot be evaluated, and being secret is not shown"
+
+
+def with_endpoints(estate: Any) -> None:
+    """Give the applications the real role's endpoint, and the proxies a request for a certificate."""
+    for role in ("tls_endpoint", "certificate"):
+        for part in ("meta/argument_specs.yml", "defaults/main.yml"):
+            path = estate.root / "roles" / role / part
+            path.parent.mkdir(parents=True)
+            path.write_text((ROOT / "roles" / role / part).read_text())
+    estate.write(
+        "group_vars/apps/tls_endpoint.yml",
+        "tls_endpoint_address: 10.0.0.11\ntls_endpoint_names: [web.test]\n"
+        "tls_endpoint_ca: /srv/trust.pem\ntls_endpoint_clients: [proxy1.test]\n",
+    )
+    name = "'{{ inventory_hostname }}.{{ domain }}'"
+    estate.write(
+        "group_vars/proxies/certificate.yml",
+        f"domain: lab.test\ncertificate_requests:\n  - name: upstreams\n    names: [{name}]\n"
+        "    source: internal_ca\n    usage: client\n",
+    )
+
+
+def test_an_endpoint_that_asks_for_certificates_says_whose(estate: Any) -> None:
+    with_endpoints(estate)
+    assert estate.check()[0] is False
+    estate.edit("group_vars/apps/tls_endpoint.yml", "/srv/trust.pem", '""')
+    estate.edit("group_vars/apps/tls_endpoint.yml", "tls_endpoint_clients: [proxy1.test]\n", "")
+    https = "tls_endpoint_mode: https, which lets in everybody whom the firewall lets in"
+    expected = [
+        "tls_endpoint_clients is empty with tls_endpoint_mode: mtls: every client's certificate of these authorities"
+        " would come in",
+        "the variable tls_endpoint_clients (web1, web2)",
+        f"-> write the common names in the proxies' certificates, or {https}",
+        "tls_endpoint_ca is empty with tls_endpoint_mode: mtls: nothing says whose certificates are good",
+        "inventory/group_vars/apps/tls_endpoint.yml:3:18 (web1, web2)",
+        f"-> write the PEM file of those who issue them (the internal CA's trust.pem), or {https}",
+    ]
+    assert estate.lines(estate.check()[1]) == expected
+    estate.edit("group_vars/apps/tls_endpoint.yml", "[web.test]\n", "[web.test]\ntls_endpoint_mode: https\n")
+    assert estate.check()[0] is False
+
+
+def test_a_client_with_too_long_a_name_is_refused_where_it_is_written(estate: Any) -> None:
+    with_endpoints(estate)
+    estate.edit("group_vars/proxies/certificate.yml", "lab.test", f"{'a' * 60}.test")
+    found = estate.lines(estate.check()[1])
+    assert found[0].startswith("certificate_requests[0].names[0] proxy1.aaaa")
+    assert "has 72 characters" in found[0]
+    assert found[1] == "inventory/group_vars/proxies/certificate.yml:4:13 (proxy1)"
 
 
 def test_without_places_the_variables_are_named(estate: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
+import itertools
+import json
+import os
+import shutil
 import ssl
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -48,12 +53,13 @@ WANTED = {
     "permitted_dns": ["lab.test"],
     "permitted_ip": ["10.0.0.0/24"],
     "brought": False,
+    "replacing": False,
     "hosts": [],
     "revoked": [],
     "crl_days": 180,
 }
 # What the answer has where nothing hangs on a CA yet.
-NOTHING = {"stage": "", "lists": [], "bundles": [], "expired": [], "offline": False}
+NOTHING = {"stage": "", "lists": [], "bundles": [], "stale": []}
 
 
 def general_names(texts: Sequence[str]) -> list[x509.GeneralName]:
@@ -103,10 +109,12 @@ class Folder:
         return answer
 
     def problems(self, **changes: Any) -> list[str]:
-        """Return the problems, with the folder as CA and the common remedy as ANEW."""
-        anew = internal_ca_state.ANEW.format(path=self.path)
-        texts = self.state(**changes)["problems"]
-        return [text.replace(anew, "ANEW").replace(str(self.path), "CA") for text in texts]
+        """Return the problems, with the folder as CA and the common remedies as ANEW and REPLACE."""
+        remedies = {internal_ca_state.ANEW.format(path=self.path): "ANEW", internal_ca_state.REPLACE: "REPLACE"}
+        texts: list[str] = self.state(**changes)["problems"]
+        for long, short in {**remedies, str(self.path): "CA"}.items():
+            texts = [text.replace(long, short) for text in texts]
+        return texts
 
 
 @pytest.fixture
@@ -115,7 +123,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def test_a_ca_that_fits(folder: Folder) -> None:
-    seen = {"present": True, "days_left": 1000, "excluded": [], "modes": [], "problems": [], "expired": []}
+    seen = {"present": True, "days_left": 1000, "excluded": [], "modes": [], "problems": [], "stale": []}
     assert folder.state().items() >= seen.items()
 
 
@@ -188,7 +196,29 @@ def test_inputs_that_differ_never_change_a_ca(folder: Folder, option: str, wante
     changes = {"common_name": "Other", "curve": "secp384r1", "permitted_dns": ["new.test", "lab.test"]}
     assert folder.problems(**{option: changes.get(option, [])}) == [
         f"CA/ca.pem was made with internal_ca_{option} {found} and the inventory says {wanted}. A CA is "
-        "never changed in place: set the input back, or ANEW"
+        "never changed in place: set the input back, or REPLACE"
+    ]
+
+
+def test_the_remedy_for_inputs_that_differ_is_a_command() -> None:
+    command = "`ansible-playbook playbooks/rotate_certificates.yml -e internal_ca_replace=true`"
+    assert command in internal_ca_state.REPLACE
+
+
+def test_a_ca_that_is_replaced_may_differ_and_the_next_one_may_not(folder: Folder) -> None:
+    wider = {"permitted_dns": ["lab.test", "new.test"]}
+    differs = (
+        "was made with internal_ca_permitted_dns ['lab.test'] and the inventory says ['lab.test', 'new.test']. "
+        "A CA is never changed in place: set the input back"
+    )
+    assert folder.problems(**wider, replacing=True) == []
+    following = Folder(folder.path / "next")
+    assert folder.problems(**wider) == [f"CA/next/ca.pem {differs}, or move CA/next away and REPLACE"]
+    following.write_certificate(permitted=["DNS:lab.test", "DNS:new.test", "IP:10.0.0.0/24"])
+    assert folder.problems(**wider) == []
+    following.path.rename(folder.path / "former")
+    assert folder.problems(**wider, replacing=True) == [
+        f"CA/ca.pem {differs}; once the replacement that was begun has ended, REPLACE"
     ]
 
 
@@ -234,7 +264,8 @@ def test_a_ca_that_leaves_the_other_kind_free_is_refused(folder: Folder, exclude
     folder.write_certificate(permitted=["DNS:lab.test"], excluded=excluded)
     assert folder.problems(permitted_ip=[]) == [
         f"CA/ca.pem excludes {excluded!r} and must exclude ['IP:0.0.0.0/0', 'IP:::/0'], or it signs for any name of "
-        "the kind whose internal_ca_permitted list is empty. A CA is never changed in place: ANEW"
+        "the kind whose internal_ca_permitted list is empty. A CA is never changed in place: set the input back, or "
+        "REPLACE"
     ]
 
 
@@ -346,12 +377,26 @@ def test_who_left_or_is_named_is_revoked_and_stays_so(folder: Folder) -> None:
     assert listed(folder, revoked=["web1"])[1] == [1 << 64, 2 << 64]
 
 
+@pytest.mark.parametrize(("length", "revoked"), [(1, [0xDB]), (20, [int("DB" * 20, 16)]), (21, [])])
+def test_a_serial_number_has_up_to_20_bytes(folder: Folder, length: int, revoked: list[int]) -> None:
+    write_list(folder)
+    text = ":".join(["db"] * length)
+    assert listed(folder, revoked=[text])[1] == revoked
+    assert bool(folder.problems(revoked=[text])) is not bool(revoked)
+
+
+def test_a_host_whose_name_is_a_number_too_is_a_host(folder: Folder) -> None:
+    on_record(folder, "db", 7)
+    write_list(folder)
+    assert listed(folder, revoked=["db"])[1] == [7]
+
+
 def test_what_ended_is_forgotten(folder: Folder) -> None:
     on_record(folder, "web1", 1 << 64, days=-1)
     write_list(folder, 1 << 64)
     answer = folder.state(revoked=["web1"])
     assert answer["lists"] == []
-    assert answer["expired"] == [str(folder.path / "issued" / "web1" / f"endpoint.{1 << 64}.pem")]
+    assert answer["stale"] == [str(folder.path / "issued" / "web1" / f"endpoint.{1 << 64}.pem")]
 
 
 def test_a_word_that_revokes_nothing_is_refused(folder: Folder) -> None:
@@ -390,7 +435,7 @@ def test_a_ca_whose_key_is_elsewhere_brings_its_list(folder: Folder) -> None:
         f"CA/ca.crl.pem has no revocation list of CA/ca.pem, whose key is not here: {remedy}"
     ]
     write_list(folder)
-    assert folder.state(**about)["offline"]
+    assert folder.problems(**about) == []
     serial = on_record(folder, "web1", 1 << 64)
     assert folder.problems(**about, revoked=["web1"]) == [
         f"CA/ca.crl.pem lacks what the inventory revokes, {serial.lstrip('0')}: {remedy}"
@@ -444,23 +489,134 @@ def test_an_intermediate_ca_comes_with_what_is_above_it(folder: Folder) -> None:
     assert bundles["crl.pem"] == (folder.path / "ca.crl.pem").read_text() + roots_list.decode()
 
 
-switch = load("internal_ca_switch", ROLE / "library" / "internal_ca_switch.py").switch
+internal_ca_switch = load("internal_ca_switch", ROLE / "library" / "internal_ca_switch.py")
 
 
-@pytest.mark.parametrize("moved", [0, 1, 2])
-def test_a_switch_that_was_interrupted_is_completed(folder: Folder, moved: int) -> None:
-    path, following = folder.path, folder.path / "next"
-    following.mkdir()
-    for name in ("ca.pem", "ca.key"):
-        (following / name).write_text(f"next {name}")
-    before = {name: (path / name).read_bytes() for name in ("ca.pem", "ca.key")}
-    if moved:  # as a run leaves it that was killed after so many renames
-        (path / "former").mkdir()
-        for name in ("ca.pem", "ca.key"):
-            (path / "former" / name).write_bytes(before[name])
-        for name in ("ca.pem", "ca.key")[: moved - 1]:
-            (following / name).replace(path / name)
-    switch(path)
-    assert {name: (path / name).read_text() for name in before} == {name: f"next {name}" for name in before}
-    assert {name: (path / "former" / name).read_bytes() for name in before} == before
-    assert not following.exists()
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def die_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Have whatever changes a folder raise at the call of that number, counted from 0."""
+    calls = itertools.count()
+
+    def guard(change: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            if next(calls) == step:
+                raise Killed
+            return change(*args, **options)
+
+        return call
+
+    # pathlib and shutil.rmtree come down to those of os.
+    for module, names in ((os, ("rename", "replace", "mkdir", "unlink", "rmdir")), (shutil, ("copy2",))):
+        for name in names:
+            monkeypatch.setattr(module, name, guard(getattr(module, name)))
+
+
+def replace_ca(folder: Folder) -> None:
+    """Do to a folder what a run of rotate_certificates.yml does, from where the last one stopped."""
+    assert folder.problems() == []
+    if folder.state()["stage"] in ("begun", "switching"):
+        internal_ca_switch.switch(folder.path)
+    for stale in folder.state()["stale"]:
+        shutil.rmtree(stale)
+    if folder.state()["stage"] == "switched":
+        internal_ca_switch.drop(folder.path)
+
+
+def test_a_replacement_goes_on_wherever_it_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for step in itertools.count():
+        folder = Folder(tmp_path / str(step))
+        following = Folder(folder.path / "next")
+        for one in (folder, following):
+            write_list(one)
+        files = {name: (following.path / name).read_bytes() for name in ("ca.pem", "ca.key", "ca.crl.pem")}
+        with monkeypatch.context() as patch:
+            die_at(patch, step)
+            try:
+                replace_ca(folder)
+            except Killed:
+                killed = True
+            else:
+                killed = False
+        replace_ca(folder)
+        assert {path.name: path.read_bytes() for path in folder.path.iterdir()} == files, f"killed at {step}"
+        if not killed:
+            break
+    # mkdir, three copies, rename; three renames, rmdir; rename, three unlinks, rmdir; rmdir of next/.
+    assert step == 15
+
+
+def test_the_former_ca_is_kept_while_it_is_trusted(folder: Folder) -> None:
+    before = {name: (folder.path / name).read_bytes() for name in ("ca.pem", "ca.key")}
+    Folder(folder.path / "next")
+    internal_ca_switch.switch(folder.path)
+    assert {path.name: path.read_bytes() for path in (folder.path / "former").iterdir()} == before
+
+
+def test_a_key_that_waits_for_its_certificate_replaces_nothing(folder: Folder) -> None:
+    (Folder(folder.path / "next").path / "ca.pem").unlink()
+    assert folder.state()["stage"] == ""
+    arguments = json.dumps({"ANSIBLE_MODULE_ARGS": {"path": str(folder.path), "step": "switch"}})
+    command = [sys.executable, str(ROLE / "library" / "internal_ca_switch.py"), arguments]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(answer.stdout)["changed"] is False
+
+
+def begin(folder: Folder, *words: str, **changes: Any) -> subprocess.CompletedProcess[str]:
+    """Run the first play of rotate_certificates.yml, which is about the controller alone, for three hosts."""
+    where = folder.path.parent
+    play = yaml.safe_load((ROLE.parents[1] / "playbooks" / "rotate_certificates.yml").read_text())[0]
+    (where / "play.yml").write_text(yaml.safe_dump([play]))
+    (where / "hosts").write_text("[apps]\nweb1\nweb2\n[proxies]\nproxy1\n")
+    inputs = {f"internal_ca_{name}": value for name, value in WANTED.items() if name != "replacing"}
+    inputs |= {"internal_ca_dir": str(folder.path), **changes}
+    command = ["ansible-playbook", "play.yml", "-i", "hosts", "-e", json.dumps(inputs), *words]
+    about = {"ANSIBLE_CONFIG": str(ROLE.parents[1] / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    return subprocess.run(command, cwd=where, env=os.environ | about, capture_output=True, text=True, check=False)
+
+
+LIMIT = ("--limit", "web1:proxies")
+REPLACE = ("-e", "internal_ca_replace=true")
+
+
+def test_a_replacement_that_was_begun_does_not_go_on_for_some_hosts(folder: Folder) -> None:
+    for one in (folder, Folder(folder.path / "next")):
+        write_list(one)
+    run = begin(folder, *LIMIT)
+    assert run.returncode == 2, run.stdout
+    assert (
+        "a replacement of the CA was begun, and every host has to trust the next one before it signs; take --limit away"
+    ) in " ".join(run.stdout.split())
+    assert begin(folder).returncode == 0
+
+
+def test_after_the_switch_some_hosts_are_rotated_as_ever(folder: Folder) -> None:
+    for one in (folder, Folder(folder.path / "former")):
+        write_list(one)
+    run = begin(folder, *LIMIT)
+    assert run.returncode == 0, run.stdout
+
+
+def test_a_switch_that_was_interrupted_is_completed_with_internal_ca_replace_too(folder: Folder) -> None:
+    following = Folder(folder.path / "next")
+    for one in (following, Folder(folder.path / "former")):
+        write_list(one)
+    pem = (following.path / "ca.pem").read_bytes()
+    run = begin(folder, *REPLACE)
+    assert run.returncode == 0, run.stdout
+    assert folder.state()["stage"] == "switched"
+    assert (folder.path / "ca.pem").read_bytes() == pem
+
+
+@pytest.mark.parametrize("words", [[], ["--check"]])
+def test_inputs_change_when_the_ca_is_replaced(folder: Folder, words: list[str]) -> None:
+    changes = {"internal_ca_permitted_dns": ["lab.test", "new.test"], "internal_ca_curve": "secp384r1"}
+    run = begin(folder, *REPLACE, *words, internal_ca_days=30, **changes)
+    assert run.returncode == 0, run.stdout
+    made = folder.path / "next" / "ca.pem"
+    assert made.exists() is not bool(words)
+    if made.exists():
+        certificate = x509.load_pem_x509_certificate(made.read_bytes())
+        assert internal_ca_state.constraints_of(certificate)[0] == ["lab.test", "new.test"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -150,6 +151,25 @@ def test_a_seed_is_refused_with_the_remedy(seed: Any, day: Any, message: str) ->
 def site(**wanted: Any) -> dict[str, Any]:
     certificates = {"mode": "required", "ca": "/srv/ca.pem", "crl": "", "depth": 1, **wanted}
     return {"name": "staff", "https": wanted.pop("https", True), "client_certificates": certificates}
+
+
+@pytest.mark.parametrize(
+    ("subject", "known"),
+    [
+        ("CN=ada.lab.test,O=Lab", True),
+        ("O=Lab,CN=ada.lab.test", True),
+        ("CN=Ada.Lab.test", True),
+        (r"O=x\,CN=ada.lab.test", False),
+        (r"O=x\,CN=ada.lab.test,CN=bob", False),
+        ("CN=ada-lab.test", False),
+        (r"CN=ada.lab.test\, of accounts", False),
+        ("OCN=ada.lab.test", False),
+    ],
+)
+def test_a_visitor_is_known_by_his_whole_common_name_alone(subject: str, known: bool) -> None:
+    pattern = tls.client_name_pattern("Ada.lab.test")
+    assert pattern.startswith("~*")
+    assert bool(re.search(pattern.removeprefix("~*"), subject, re.IGNORECASE)) is known
 
 
 def test_visitors_authorities_go_into_the_tree() -> None:

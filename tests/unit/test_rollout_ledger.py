@@ -118,5 +118,17 @@ def test_who_is_drained_is_noted_once(tmp_path: Path) -> None:
         "reason": "new memory",
     }
     assert [path.name for path in file.parent.iterdir()] == ["web1.json"]
-    assert rollout_drained.forget(file)
-    assert not rollout_drained.forget(file)
+    assert not rollout_drained.forget(file, "rollout")
+    assert rollout_drained.forget(file, "maintenance")
+    assert not rollout_drained.forget(file, "maintenance")
+
+
+def test_an_operator_takes_over_a_host_that_a_run_drained(tmp_path: Path) -> None:
+    import rollout_drained
+
+    file = tmp_path / "drained" / "web1.json"
+    assert rollout_drained.note(file, "rollout", "shop 2.0.0")
+    assert not rollout_drained.forget(file, "rotation")
+    assert rollout_drained.note(file, "maintenance", "debugging")
+    assert not rollout_drained.forget(file, "rollout")
+    assert rollout_drained.kind_of(file) == "maintenance"

@@ -80,6 +80,10 @@ options:
     description: For O(state=put_back), why; it is noted at the release that failed.
     type: str
     default: ''
+  unproven:
+    description: Whether an interrupted run may have left what runs; then what that replaced is what to go back to.
+    type: bool
+    default: false
   migrate:
     description: Command (argument list) that the application's account runs in the release, with its whole environment.
     type: list
@@ -178,7 +182,7 @@ answers: {description: "Whether what was put back answers, or nothing had to be.
 gate: {description: "What a healthy release answers, C({path, status, body}).", type: dict, returned: always}
 serving: {description: Whether the unit is active and a release is linked., type: bool, returned: always}
 releases:
-  description: "Every release here, good ones first and newest first: C({release, deployed, failed, current})."
+  description: "Every release here, good ones first and newest first: C({release, deployed, failed, gate, current})."
   type: list
   returned: always
 log: {description: "For O(state=put_back), what the unit wrote since what was undone.", type: str, returned: always}
@@ -187,6 +191,7 @@ log: {description: "For O(state=put_back), what the unit wrote since what was un
 UNITS = Path("/etc/systemd/system")
 SETTINGS = Path("/etc/gatehouse")
 PATIENCE = 60
+SHORTEST_SECRET = 4
 STATES = ("released", "staged", "migrated", "put_back", "rolled_back", "listed")
 
 
@@ -278,10 +283,15 @@ class Deployment:
             self.actions.append(f"restart {self.service.unit}: {reason}")
         if self.looks_only:
             return
-        before = [ManagedFile(file.path, file.present(), file.mode) for file in files]
         began = time.time()
-        if reason:
-            self.remember(former, release, before, began)
+        # What an interrupted run has replaced, and nobody found good since, is still what to go back to.
+        held = self.held(former, release)
+        origin = held["release"] if held else former
+        before = (
+            self.kept_files(held) if held else [ManagedFile(file.path, file.present(), file.mode) for file in files]
+        )
+        if self.actions:
+            self.remember(origin, release, before, began)
         try:
             for file in changed:
                 file.write()
@@ -298,12 +308,12 @@ class Deployment:
                     raise ServiceError(problem)
         except (ServiceError, OSError) as error:
             log = self.service.journal(began)
-            if former == release and not changed and not unpacked:
+            if origin == release and not changed and not unpacked:
                 outcome, self.answers = "It ran with the same settings before, so there is nothing to put back.", False
             else:
-                outcome, self.answers = self.put_back(former, former == release, before)
-            if former != release:
-                self.mark_failed(release, str(error), keep=bool(former))
+                outcome, self.answers = self.put_back(origin, origin == release, before)
+            if origin != release:
+                self.mark_failed(release, str(error), keep=bool(origin))
             raise ServiceError(self.report(release, str(error), outcome, log)) from error
         if former != release or unproven:
             asked = {"path": self.gate.path, "status": self.gate.status, "body": self.gate.body}
@@ -318,8 +328,31 @@ class Deployment:
     def remember(self, former: str, release: str, before: list[ManagedFile], began: float) -> None:
         """Write down what is about to be replaced, readable for root only, so that a later task can undo it."""
         files = [{"path": str(file.path), "text": file.text, "mode": file.mode} for file in before]
-        known = {"release": former, "replaced_by": release, "since": began, "files": files}
+        known = {"release": former, "replaced_by": release, "since": began, "files": files, "deploys": self.deploys()}
         ManagedFile(self.former, json.dumps(known) + "\n", 0o600, secret=True).write()
+
+    def known_former(self) -> dict[str, Any]:
+        """Give what `remember` wrote down, {} if nothing is."""
+        try:
+            return dict(json.loads(self.former.read_text()))
+        except (OSError, ValueError):
+            return {}
+
+    def held(self, former: str, release: str) -> dict[str, Any]:
+        """Give what an interrupted run wrote down of this very change, if nobody found the release good since."""
+        known = self.known_former()
+        same = (
+            bool(known)
+            and known["replaced_by"] == release != known["release"]
+            and former in (release, known["release"])
+        )
+        settled = self.releases.fact(release, "deployed") and not self.options["unproven"]
+        return known if same and not settled else {}
+
+    @staticmethod
+    def kept_files(known: dict[str, Any]) -> list[ManagedFile]:
+        """Give the files that `remember` wrote down."""
+        return [ManagedFile(Path(file["path"]), file["text"], file["mode"]) for file in known["files"]]
 
     def mark_failed(self, release: str, why: str, keep: bool) -> None:
         """Note that a release failed, so that nothing goes back to it; a host's first one leaves nothing behind."""
@@ -331,17 +364,18 @@ class Deployment:
 
     def undo(self) -> None:
         """Bring about state `put_back`: the release and the files that the last change replaced."""
-        try:
-            known = json.loads(self.former.read_text())
-        except (OSError, ValueError) as error:
-            raise ServiceError(f"this host does not know what {self.name} ran before: {error}") from error
-        former, release = known["release"], known["replaced_by"]
+        self.answers = False
+        known = self.known_former()
+        former, release = known.get("release", ""), known.get("replaced_by", "")
+        gone = bool(former) and not (self.releases.folder / former).is_dir()
+        if not known or gone or release != self.releases.linked("current"):
+            raise ServiceError(f"this host does not know any more what {self.name} ran before {release or 'this'}")
         self.log = self.service.journal(known["since"])
-        before = [ManagedFile(Path(file["path"]), file["text"], file["mode"]) for file in known["files"]]
-        outcome, answers = self.put_back(former, former == release, before)
-        if former != release:
+        outcome, self.answers = self.put_back(former, former == release, self.kept_files(known))
+        # What was good before is not bad because going back to it met a proxy that was not well.
+        if former != release and known["deploys"]:
             self.mark_failed(release, self.options["reason"] or "it was put back", keep=bool(former))
-        if not answers:
+        if not self.answers:
             raise ServiceError(f"{outcome}\nWhat the unit wrote:\n{self.service.journal(known['since'])}")
         self.actions.append(outcome)
 
@@ -385,12 +419,15 @@ class Deployment:
         )
 
     def prune(self, current: str) -> None:
-        """Remove releases beyond `keep`; the current and the previous one always stay."""
-        linked = self.releases.linked("current")
-        # In check mode the release is not linked yet: then the one that runs is going to be the previous one.
-        previous = self.releases.linked("previous") if linked == current else linked
+        """Remove releases beyond `keep`; the current one and what may be gone back to always stay."""
+        linked, previous = self.releases.linked("current"), self.releases.linked("previous")
+        # In check mode the release is not linked yet: then the one that runs is going to be the previous one. What is
+        # only staged has proven nothing, and takes nothing from what can be gone back to.
+        if linked != current and self.options["state"] != "staged":
+            previous = linked
+        staying = (current, linked, previous, self.known_former().get("release", ""))
         newest_first = self.releases.known()
-        for release in prune_choice(newest_first, self.options["keep"], (current, previous)):
+        for release in prune_choice(newest_first, self.options["keep"], staying):
             self.actions.append(f"remove release {release}")
             if not self.check_mode:
                 self.releases.remove(release)
@@ -499,6 +536,8 @@ class Deployment:
             raise ServiceError(
                 f"{self.name} cannot go back: there is no intact release {release} here, but {have}; name one of them"
             )
+        # By the page that it was found good by: today's may be the new release's own.
+        self.gate = replace(self.gate, **(self.releases.fact(release, "gate") or {}))
         self.ensure(release, False, [])
 
     def bring_about(self, state: str) -> bool:
@@ -528,6 +567,7 @@ def main() -> None:
             "state": {"type": "str", "choices": list(STATES), "default": "released"},
             "release": {"type": "str", "default": ""},
             "reason": {"type": "str", "default": ""},
+            "unproven": {"type": "bool", "default": False},
             "migrate": {"type": "list", "elements": "str", "default": []},
             "migrate_timeout": {"type": "int", "default": 600},
             "shared": {"type": "list", "elements": "str", "default": []},
@@ -557,6 +597,13 @@ def main() -> None:
     ):
         if options[field] and not re.fullmatch(pattern, options[field]):
             module.fail_json(msg=f"{field} is {options[field]!r}; it names files: it must match {pattern}")
+    # Ansible hides each secret wherever it stands in a result: a `20` would hide half of the status 200.
+    for name, value in options["secrets"].items():
+        if 0 < len(str(value)) < SHORTEST_SECRET:
+            module.fail_json(
+                msg=f"app_secrets has {name}, which is shorter than {SHORTEST_SECRET} characters and so no secret: "
+                "write it to app_environment"
+            )
     deployment = Deployment(options, module.check_mode)
     try:
         with Path(f"/run/lock/gatehouse-{options['name']}.lock").open("w") as lock:

@@ -74,14 +74,19 @@ class Releases:
         return [one["release"] for one in self.listed()]
 
     def listed(self) -> list[dict[str, Any]]:
-        """Give [{release, deployed, failed, current}], in the order of `known`.
+        """Give [{release, deployed, failed, gate, current}], in the order of `known`.
 
-        `deployed` is when it was last found good, in seconds of the epoch (0: never), `failed` why it was put back.
+        `deployed` is when it was last found good, in seconds of the epoch (0: never), `failed` why it was put back,
+        `gate` what it was found good by, {} if it never was.
         """
         found = []
         for file in self.folder.glob("*.json"):
             record = self.recorded(file.name[: -len(".json")])
-            about = {"deployed": float(record.get("deployed", 0)), "failed": str(record.get("failed", ""))}
+            about = {
+                "deployed": float(record.get("deployed", 0)),
+                "failed": str(record.get("failed", "")),
+                "gate": dict(record.get("gate", {})),
+            }
             good = bool(about["deployed"]) and not about["failed"]
             found.append((good, file.stat().st_mtime_ns, file.name[: -len(".json")], about))
         current = self.linked("current")

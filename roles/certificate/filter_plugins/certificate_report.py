@@ -16,6 +16,12 @@ Row = dict[str, Any]
 _HEADINGS = ("host", "certificate", "used by", "names", "issuer", "days left")
 _BLOCK = re.compile(r"-----BEGIN (CERTIFICATE|X509 CRL)-----.+?-----END \1-----", re.DOTALL)
 _CONTROLLER = "(controller)"
+# What helps against the end of a row, by its certificate, where it is no leaf.
+_RENEWED = {
+    "CA": "run playbooks/rotate_certificates.yml -e internal_ca_replace=true, or bring a new one where it was brought",
+    "revocation list": "run playbooks/tell_trust.yml, or bring a new one where it was brought",
+}
+_LEAF_RENEWED = "run playbooks/rotate_certificates.yml, or bring a new one where it was brought"
 
 
 def _title(name: x509.Name) -> str:
@@ -45,8 +51,9 @@ def authority_rows(trust: str, lists: str, now: str = "") -> list[Row]:
 
 
 def certificate_rows(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Row]:
-    """Return a row for each certificate: [{host, certificate, used_by, names, issuer, days_left, key_matches}].
+    """Return a row for each certificate.
 
+    A row is {host, certificate, used_by, names, issuer, days_left, key_matches, revoked}.
     `found`: {host: certificates as certificate_state returns them}.
     """
     return [
@@ -55,7 +62,7 @@ def certificate_rows(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[R
             "certificate": one["name"],
             "used_by": one["used_by"] or f"a {one['usage']}",
             "names": ", ".join([*one["names"], *one["addresses"]]),
-            **{key: one[key] for key in ("issuer", "days_left", "key_matches")},
+            **{key: one[key] for key in ("issuer", "days_left", "key_matches", "revoked")},
         }
         for host, certificates in found.items()
         for one in certificates
@@ -73,23 +80,47 @@ def certificate_table(rows: Sequence[Row]) -> list[str]:
 
 
 def certificate_report_problems(rows: Sequence[Row], least: int) -> list[str]:
-    """Return a sentence for each row with fewer than `least` days left, or with a key that is not the certificate's."""
+    """Return a sentence for each row with fewer than `least` days left, with another's key, or that is revoked."""
     problems = []
     for row in rows:
         what = f"{row['host']}: {row['certificate']} ({row['names']}, issued by {row['issuer']})"
         if row["days_left"] < least:
+            of_ca = row["host"] == _CONTROLLER
+            remedy = _RENEWED[row["certificate"]] if of_ca else _LEAF_RENEWED
             problems.append(
-                f"{what} has {row['days_left']} days left, and certificate_min_days asks for {least}; run"
-                " playbooks/rotate_certificates.yml, or bring a new one where it was brought"
+                f"{what} has {row['days_left']} days left, and certificate_min_days asks for {least}; {remedy}"
             )
         if not row.get("key_matches", True):
             problems.append(f"{what} stands beside another key; run site.yml")
+        if row.get("revoked"):
+            problems.append(
+                f"{what} is revoked and still in use; run site.yml, which issues another one unless internal_ca_revoked"
+                " names the host, or take the host out of the inventory"
+            )
     return problems
+
+
+def missing_certificates(missing: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """Return a sentence for each request without a certificate that can be read.
+
+    `missing`: {host: what certificate_state returns as `missing`}.
+    """
+    return [
+        f"{host}: {one['name']} ({', '.join(one['names'])}): {one['reason']}; run site.yml"
+        for host, entries in missing.items()
+        for one in entries
+    ]
 
 
 class FilterModule:
     """Filters of the role certificate."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        functions = (authority_rows, certificate_rows, certificate_table, certificate_report_problems)
+        functions = (
+            authority_rows,
+            certificate_rows,
+            certificate_table,
+            certificate_report_problems,
+            missing_certificates,
+        )
         return {function.__name__: function for function in functions}

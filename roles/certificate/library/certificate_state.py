@@ -167,7 +167,12 @@ orphans:
   returned: success
 certificates:
   description: What is there, as C(name), C(names), C(addresses), C(issuer), C(end), C(days_left), C(usage),
-    C(key_matches), C(source) and C(used_by).
+    C(key_matches), C(serial) (hexadecimal), C(revoked), C(source) and C(used_by).
+  type: list
+  elements: dict
+  returned: success
+missing:
+  description: Requests without a certificate that can be read here, as C(name), C(names) and C(reason).
   type: list
   elements: dict
   returned: success
@@ -330,6 +335,7 @@ def describe(name: str, certificate: x509.Certificate, key_pem: bytes, now: date
         "days_left": (end_of(certificate) - now).days,
         "usage": usage_of(certificate),
         "key_matches": key_matches(certificate, key_pem),
+        "serial": f"{certificate.serial_number:X}",
     }
 
 
@@ -413,7 +419,7 @@ def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
     path, requests = Path(params["path"]), params["requests"]
     names = [request["name"] for request in requests]
     orphans = sorted(e.name for e in path.iterdir() if e.name not in names) if path.is_dir() else []
-    result: dict[str, Any] = {"to_issue": [], "to_copy": [], "foreign": [], "certificates": []}
+    result: dict[str, Any] = {"to_issue": [], "to_copy": [], "foreign": [], "certificates": [], "missing": []}
     for request in requests:
         name, files = request["name"], request["source"] == "files"
         chain, key = (read(path / name / file) for file, _ in FILES)
@@ -430,12 +436,16 @@ def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
         if certificate is not None:
             found = describe(name, certificate, key or b"", now)
             about = {"source": request["source"], "used_by": request.get("used_by", "")}
-            result["certificates"].append({**found, **about})
+            revoked = is_revoked(certificate, params.get("crl", ""))
+            result["certificates"].append({**found, **about, "revoked": revoked})
             if not files:
                 why, new_key, foreign = judge(request, found, certificate, params, now)
                 reason = reason or why
                 if foreign:
                     result["foreign"].append({key: found[key] for key in ("name", "issuer", "end")})
+        else:
+            why = "there is none" if chain is None else "what is there cannot be read"
+            result["missing"].append({"name": name, "names": request["names"], "reason": why})
         if reason:
             verb, new = ("to_copy", "copy it") if files else ("to_issue", f"issue it for {', '.join(request['names'])}")
             entry = {"name": name, "reason": f"{name}: {reason}; {new}"}

@@ -47,7 +47,8 @@ description:
     C(next/) and C(former/) hold another pair while one replaces the other; C(parents.pem) what stands above a CA
     that was brought, C(issued/<host>/) a copy of each certificate.
   - Fails, with every problem and its remedy at once, when a CA is there that cannot be used or that differs
-    from the inputs. A CA is never changed in place, because every certificate it signed depends on it.
+    from the inputs. A CA is never changed in place, because every certificate it signed depends on it. One that is
+    being replaced may differ, and the one in C(next/) may not.
   - Says which revocation lists have to be signed anew, and what both ends of a connection must trust.
 options:
   path:
@@ -79,6 +80,10 @@ options:
     default: []
   brought:
     description: The CA was made elsewhere. It need not have the other inputs, and its key may be elsewhere too.
+    type: bool
+    default: false
+  replacing:
+    description: The CA is about to be replaced, so it need not have the inputs.
     type: bool
     default: false
   hosts:
@@ -147,8 +152,8 @@ bundles:
   type: list
   elements: dict
   returned: success
-expired:
-  description: Records of certificates that have ended.
+stale:
+  description: What is to be removed, records of certificates that have ended and what an interrupted replacement left.
   type: list
   elements: str
   returned: success
@@ -164,6 +169,13 @@ MODES = {"": "0700", "ca.pem": "0644", "ca.key": "0600"}
 # A root cannot be replaced in an afternoon: every client must come to trust the new one first.
 WARN_DAYS = 365
 ANEW = "begin a new CA: move {path} away and run again, then every certificate is issued anew"
+REPLACE = "run `ansible-playbook playbooks/rotate_certificates.yml -e internal_ca_replace=true`, which replaces it"
+# What to do about an input that a CA does not have, by the stage of its replacement.
+REMEDIES = {
+    "": f"set the input back, or {REPLACE}",
+    "begun": f"set the input back, or move {{path}} away and {REPLACE}",
+    "switched": f"set the input back; once the replacement that was begun has ended, {REPLACE}",
+}
 
 
 def wrong_modes(path: Path) -> list[dict[str, str]]:
@@ -220,9 +232,9 @@ def network_problems(networks: list[str]) -> list[str]:
     return problems
 
 
-def differences(certificate: x509.Certificate, params: dict[str, Any]) -> list[str]:
-    """One message for each input that a CA which is there does not have."""
-    path = params["path"]
+def differences(path: Path, certificate: x509.Certificate, params: dict[str, Any], stage: str) -> list[str]:
+    """One message for each input that the CA in folder `path` does not have; `stage` as in `stage_of`."""
+    remedy = REMEDIES[stage].format(path=path)
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     key = certificate.public_key()
     domains, networks, excluded = constraints_of(certificate)
@@ -238,7 +250,7 @@ def differences(certificate: x509.Certificate, params: dict[str, Any]) -> list[s
     ]
     problems = [
         f"{path}/ca.pem was made with {name} {found!r} and the inventory says {wanted!r}. A CA is never "
-        f"changed in place: set the input back, or {ANEW.format(path=path)}"
+        f"changed in place: {remedy}"
         for name, found, wanted in pairs
         if found != wanted
     ]
@@ -247,7 +259,7 @@ def differences(certificate: x509.Certificate, params: dict[str, Any]) -> list[s
     if excluded != wanted and (domains, networks) == (pairs[2][2], pairs[3][2]):
         problems.append(
             f"{path}/ca.pem excludes {excluded!r} and must exclude {wanted!r}, or it signs for any name of the kind "
-            f"whose internal_ca_permitted list is empty. A CA is never changed in place: {ANEW.format(path=path)}"
+            f"whose internal_ca_permitted list is empty. A CA is never changed in place: {remedy}"
         )
     return problems
 
@@ -399,7 +411,7 @@ def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
     excluded = excluded_for(params["permitted_dns"], params["permitted_ip"])
     stage = stage_of(path)
     result = {"present": (path / "ca.pem").exists(), "days_left": 0, "excluded": excluded, "modes": wrong_modes(path)}
-    result |= {"stage": stage, "lists": [], "bundles": [], "expired": [], "offline": False}
+    result |= {"stage": stage, "lists": [], "bundles": [], "stale": []}
     problems = network_problems(params["permitted_ip"])
     if not params["passphrase"] and not params["brought"]:
         return {**result, "problems": [*problems, "internal_ca_passphrase is empty: write one, in a vault"]}
@@ -413,10 +425,11 @@ def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
             "take internal_ca_brought away to have one made"
         )
     if signer is not None:
-        if not params["brought"]:
-            problems += differences(signer.certificate, params)
+        # What is being replaced need not have the inputs: its successor has to.
+        leaving = stage == "begun" or (params["replacing"] and not stage)
+        if not params["brought"] and not leaving:
+            problems += differences(path, signer.certificate, params, stage)
         result["days_left"] = (end_of(signer.certificate) - now).days
-        result["offline"] = not signer.has_key
         if end_of(signer.certificate) <= now:
             problems.append(f"{path}/ca.pem ended on {end_of(signer.certificate):%Y-%m-%d}: {ANEW.format(path=path)}")
     if signer is not None and not problems:
@@ -431,6 +444,8 @@ def complete(result: dict[str, Any], path: Path, signer: Authority, params: dict
         other, found = pair_of(path / name, params) if (path / name / "ca.pem").exists() else (None, [])
         others += [other] if other else []
         problems += found
+        if other and name == "next" and not params["brought"]:
+            problems += differences(path / name, other.certificate, params, result["stage"])
     above, texts = list[x509.Certificate](), list[str]()
     if not signer.is_root:
         above, texts, found = parents_of(path, signer.certificate, now)
@@ -443,7 +458,8 @@ def complete(result: dict[str, Any], path: Path, signer: Authority, params: dict
     problems += found
     if not problems:
         ended = revocation.ended_serials(records, now)
-        result["expired"] = [str(one.path) for one in records if one.certificate.serial_number in ended]
+        result["stale"] = [str(one.path) for one in records if one.certificate.serial_number in ended]
+        result["stale"] += [str(half) for half in [path / ".former"] if half.exists()]  # see internal_ca_switch
         result["lists"] = due
         result["bundles"] = [] if due else bundles_of(path, [signer, *others], above, texts)
     return problems
@@ -460,6 +476,7 @@ def main() -> None:
             "permitted_dns": {"type": "list", "elements": "str", "default": []},
             "permitted_ip": {"type": "list", "elements": "str", "default": []},
             "brought": {"type": "bool", "default": False},
+            "replacing": {"type": "bool", "default": False},
             "hosts": {"type": "list", "elements": "str", "default": []},
             "revoked": {"type": "list", "elements": "str", "default": []},
             "crl_days": {"type": "int", "default": 180},

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -36,14 +37,23 @@ EXAMPLES = r"""
 RETURN = r"""# Nothing but `changed`.
 """
 
-FILES = ("ca.pem", "ca.key", "ca.crl.pem")
+# ca.pem last: while next/ has it, internal_ca_state calls the replacement `switching`, and it is completed.
+FILES = ("ca.key", "ca.crl.pem", "ca.pem")
+# What is not whole, which nobody reads: former/ before it is there, and after it was.
+HALF = ".former"
+
+
+def sweep(folder: Path) -> None:
+    """Remove a folder, if it is there."""
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def switch(path: Path) -> None:
     """Keep the present CA in former/, then put the next one in its place; former/ appears whole, in one rename."""
-    following, former, half = path / "next", path / "former", path / ".former"
+    following, former, half = path / "next", path / "former", path / HALF
     if not former.exists():
-        shutil.rmtree(half, ignore_errors=True)
+        sweep(half)
         half.mkdir(mode=0o700)
         for name in FILES:
             if (path / name).exists():
@@ -53,6 +63,18 @@ def switch(path: Path) -> None:
         if (following / name).exists():
             (following / name).replace(path / name)
     shutil.rmtree(following)
+
+
+def drop(path: Path) -> None:
+    """Remove former/, which disappears whole, in one rename: half a CA stops every run."""
+    former, half = path / "former", path / HALF
+    if former.exists():
+        sweep(half)
+        former.rename(half)
+    sweep(half)
+    # Left empty by a switch that was killed at its very end.
+    with suppress(OSError):
+        (path / "next").rmdir()
 
 
 def main() -> None:
@@ -65,12 +87,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     path = Path(module.params["path"])
-    due = (path / {"switch": "next", "drop": "former"}[module.params["step"]]).exists()
+    sign, act = {"switch": ("next/ca.pem", switch), "drop": ("former", drop)}[module.params["step"]]
+    due = (path / sign).exists()
     if due and not module.check_mode:
-        if module.params["step"] == "switch":
-            switch(path)
-        else:
-            shutil.rmtree(path / "former")
+        act(path)
     module.exit_json(changed=due)
 
 

@@ -99,12 +99,6 @@ class Issued:
     path: Path
     certificate: x509.Certificate
 
-    @property
-    def serial(self) -> str:
-        """The serial number as `openssl x509 -serial` prints it."""
-        text = f"{self.certificate.serial_number:X}"
-        return text if len(text) % 2 == 0 else f"0{text}"
-
 
 def issued(folder: Path) -> list[Issued]:
     """Return what is on record below `<folder>/issued/<host>/`, sorted; a damaged record is a ValueError."""

@@ -18,19 +18,25 @@ from ansible.module_utils.gatehouse_authority import (
 )
 from cryptography import x509
 
-_SERIAL = re.compile(r"[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){7,19}")
+# RFC 5280, 4.1.2.2: up to 20 bytes. A CA that was brought may count from 1.
+_SERIAL = re.compile(r"[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){0,19}")
 _TIME = "%Y%m%d%H%M%SZ"
 
 
 def serial_of(text: str) -> str:
-    """Return a serial number as `Issued.serial` writes it, '' for what is none."""
+    """Return a serial number as `openssl x509 -serial` prints it, '' for what is none."""
     return text.replace(":", "").upper() if _SERIAL.fullmatch(text) else ""
+
+
+def not_hosts(revoked: Sequence[str], hosts: Sequence[str], records: Sequence[Issued]) -> list[str]:
+    """Return the entries that name no host, so a number is meant: a host may be called `db`, which is one too."""
+    known = {*hosts, *(record.host for record in records)}
+    return [entry for entry in revoked if entry not in known]
 
 
 def nobody_meant(revoked: Sequence[str], hosts: Sequence[str], records: Sequence[Issued]) -> list[str]:
     """Return the entries that name neither a host nor a serial number: those would revoke nothing, unnoticed."""
-    known = {*hosts, *(record.host for record in records)}
-    return [entry for entry in revoked if entry not in known and not serial_of(entry)]
+    return [entry for entry in not_hosts(revoked, hosts, records) if not serial_of(entry)]
 
 
 def wanted_serials(
@@ -46,7 +52,7 @@ def wanted_serials(
         for record in records
         if signed_by(record.certificate, authority.certificate)
     }
-    numbers = {int(serial, 16) for entry in revoked if (serial := serial_of(entry))}
+    numbers = {int(serial, 16) for entry in not_hosts(revoked, hosts, records) if (serial := serial_of(entry))}
     found = {
         number
         for number, record in own.items()

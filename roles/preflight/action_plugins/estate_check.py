@@ -3,8 +3,8 @@
 The plugin collects (specs of the roles, plays, variables of every host, certificate files), evaluates each
 variable leaf by leaf, so that one undefined name hides nothing else, and leaves the judging to pure filters:
 spec_problems, unknown_variables, missing_variables, address_problems, proxy_problems, upstream_problems,
-transport_problems, site_problems, location_problems, unpermitted_names, acme_problems, source_problems,
-certificate_problems.
+transport_problems, endpoint_problems, site_problems, location_problems, unpermitted_names, long_client_names,
+acme_problems, source_problems, certificate_problems.
 
 Where a value was written comes from ansible-core's Origin tag, which 2.19 keeps on each value read from YAML.
 """
@@ -35,7 +35,7 @@ ValuePath = tuple[str | int, ...]
 _SECRET = re.compile(r"^vault_|_(passphrase|password|secret|secrets|token)$")
 # Seconds that all host names of an estate may take to be resolved; what takes longer is not judged.
 _RESOLVE_SECONDS = 3.0
-_ENDPOINT = ("tls_endpoint_mode", "tls_endpoint_port")
+_ENDPOINT = ("tls_endpoint_mode", "tls_endpoint_port", "tls_endpoint_ca", "tls_endpoint_clients")
 _PERMITTED = "internal_ca_permitted_dns"
 _ADDRESSES = ("private_address", "ansible_host", "public_address", "private_network", "edge_network")
 # Lookups that do something (make a password, run a command, ask the network) wait for the play that needs
@@ -277,8 +277,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self._check_keys(hosts)
         self._check_values(hosts, needs)
         self._check_names(hosts, needs, str((task_vars or {}).get("inventory_dir") or "inventory"))
+        self.endpoints = self._endpoints()
         for host in hosts:
             self._check_proxy(host)
+            for found in _pure("endpoint_problems", self.endpoints.get(host.name, {})):
+                host.add(found)
         problems = sorted(self.problems.found.values(), key=lambda problem: problem["order"])
         report = _pure("problem_report", problems, [host.values for host in hosts])
         result |= {"msg": report, "changed": False, "_ansible_verbose_always": True}
@@ -451,14 +454,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             problems = [*_pure("proxy_problems", estate), *_pure("location_problems", estate)]
             problems += _pure("site_problems", sites)
             problems += _pure("upstream_problems", upstreams, list(self.problems.hosts))
-            problems += _pure("transport_problems", estate, self._endpoints())
+            problems += _pure("transport_problems", estate, self.endpoints)
             wanted = [*_pure("site_files", sites), *_pure("upstream_ca_files", upstreams)]
             problems += self._missing_files(wanted) + self._unresolved(upstreams)
             for found in problems:
                 host.add(found)
         if _PERMITTED in host.raw:
             host.evaluate(_PERMITTED)
-        for judge in ("unpermitted_names", "acme_problems", "source_problems"):
+        for judge in ("unpermitted_names", "long_client_names", "acme_problems", "source_problems"):
             for found in _pure(judge, host.values):
                 host.add(found)
         for wanted in _pure("certificate_files", host.values):
@@ -469,7 +472,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 host.add({**found, "path": [*wanted["path"], found["part"]]})
 
     def _endpoints(self) -> dict[str, dict[str, Any]]:
-        """Return {host: {tls_endpoint_mode, tls_endpoint_port}} of the hosts that have an endpoint."""
+        """Return {host: what _ENDPOINT names, with defaults} of the hosts that have an endpoint."""
         found = {}
         for host in self.problems.hosts.values():
             if "tls_endpoint_address" not in host.raw:

@@ -18,6 +18,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 
 _URL = re.compile(r"https://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
+# ub-common-name of RFC 5280, appendix A.1.
+_COMMON_NAME = 64
 _EMAIL = re.compile(r"([A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+)?")
 
 
@@ -155,6 +157,26 @@ def unpermitted_names(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     return problems
 
 
+def long_client_names(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the names by which a client would have to be known, and that no common name holds.
+
+    Problems are {path, problem, remedy, level}. `values`: the host's variables, of which certificate_requests is looked
+    at. A server is known by its other names (RFC 9525), so its first one may be longer.
+    """
+    requests, problems = values.get("certificate_requests"), []
+    for index, request in enumerate(requests if isinstance(requests, list) else ()):
+        if not isinstance(request, Mapping) or request.get("usage") != "client" or request.get("source") == "files":
+            continue
+        names = request.get("names")
+        if isinstance(names, list) and names and len(name := str(names[0])) > _COMMON_NAME:
+            problem = f"{name} has {len(name)} characters, and a common name, by which a client is known, holds"
+            problem += f" {_COMMON_NAME}"
+            remedy = "shorten internal_domain, or the host's name in the inventory"
+            path = ["certificate_requests", index, "names", 0]
+            problems.append({"path": path, "problem": problem, "remedy": remedy, "level": "error"})
+    return problems
+
+
 def acme_problems(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what is wrong with the ACME authority of a host that has sites with its certificates.
 
@@ -235,5 +257,12 @@ class FilterModule:
     """Offer the function above to the action plugin `estate_check`, and to tests."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        functions = (acme_problems, certificate_files, unpermitted_names, unreadable_file, certificate_problems)
+        functions = (
+            acme_problems,
+            certificate_files,
+            unpermitted_names,
+            long_client_names,
+            unreadable_file,
+            certificate_problems,
+        )
         return {function.__name__: function for function in functions}

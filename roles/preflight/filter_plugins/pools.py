@@ -169,6 +169,26 @@ def transport_problems(estate: Mapping[str, Any], hosts: Mapping[str, Mapping[st
     return problems
 
 
+def endpoint_problems(values: Mapping[str, Any]) -> list[Problem]:
+    """Return what an endpoint lacks that lets in nobody without a certificate.
+
+    `values`: of the host's tls_endpoint_mode, tls_endpoint_ca and tls_endpoint_clients those that have a value.
+    """
+    if values.get("tls_endpoint_mode") != "mtls":
+        return []
+    open_to_all = "tls_endpoint_mode: https, which lets in everybody whom the firewall lets in"
+    problems = []
+    if values.get("tls_endpoint_ca") == "":
+        text = "is empty with tls_endpoint_mode: mtls: nothing says whose certificates are good"
+        remedy = f"write the PEM file of those who issue them (the internal CA's trust.pem), or {open_to_all}"
+        problems.append(_problem(["tls_endpoint_ca"], text, remedy))
+    if values.get("tls_endpoint_clients") == []:
+        text = "is empty with tls_endpoint_mode: mtls: every client's certificate of these authorities would come in"
+        remedy = f"write the common names in the proxies' certificates, or {open_to_all}"
+        problems.append(_problem(["tls_endpoint_clients"], text, remedy))
+    return problems
+
+
 def upstream_ca_files(upstreams: Any) -> list[dict[str, Any]]:
     """Return the files on the controller that upstreams name: [{path, file}]."""
     found = []
@@ -201,5 +221,5 @@ class FilterModule:
     """Offer the functions above to the action plugin `estate_check`, and to tests."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        functions = (upstream_problems, transport_problems, upstream_ca_files, named_members)
+        functions = (upstream_problems, transport_problems, endpoint_problems, upstream_ca_files, named_members)
         return {function.__name__: function for function in functions}

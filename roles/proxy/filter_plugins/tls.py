@@ -67,10 +67,13 @@ def session_cache_name(site: Mapping[str, Any], files: Mapping[str, str]) -> str
 
 
 def client_name_pattern(name: str) -> str:
-    """Return the regular expression of a subject with this common name, as `$ssl_client_s_dn` has it (RFC 2253)."""
+    r"""Return the regular expression of a subject with this common name, as `$ssl_client_s_dn` has it (RFC 2253).
+
+    A comma within a value is written `\,` there: after one no name begins. Names are the same in all letters.
+    """
     if name.startswith("*"):
         raise AnsibleFilterError(f"client_certificates.names: {name} is no common name; write each name")
-    return f"~(^|,)CN={re.escape(name.lower())}(,|$)"
+    return rf"~*(^|(?<!\\),)CN={re.escape(name.lower())}(,|$)"
 
 
 def _pool(location: Mapping[str, Any], upstreams: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

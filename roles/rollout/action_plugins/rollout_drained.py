@@ -1,6 +1,7 @@
 """Who is drained, as files on the controller: `<dir>/drained/<host>.json` with {by, since, kind, reason}.
 
-`kind` is `maintenance` for what an operator drained, and `rollout` for what a deployment drained and will undrain.
+`kind` is `maintenance` for what an operator drained, `rollout` for what a deployment and `rotation` for what a rotation
+drained and will undrain. A run undoes its own kind only: an operator may take a host over while a run has it.
 """
 
 from __future__ import annotations
@@ -15,9 +16,17 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 
+def kind_of(file: Path) -> str:
+    """Return by what kind of run a host is drained; '' if it is not."""
+    try:
+        return str(json.loads(file.read_text())["kind"])
+    except FileNotFoundError:
+        return ""
+
+
 def note(file: Path, kind: str, reason: str) -> bool:
-    """Note that a host is drained, unless that is noted; tell whether it was not."""
-    if file.exists():
+    """Note that a host is drained, unless that or an operator's own is noted; tell whether it was not."""
+    if kind_of(file) in (kind, "maintenance"):
         return False
     file.parent.mkdir(parents=True, exist_ok=True)
     about = {
@@ -32,11 +41,13 @@ def note(file: Path, kind: str, reason: str) -> bool:
     return True
 
 
-def forget(file: Path) -> bool:
-    """Note that a host is no longer drained; tell whether it was."""
-    was = file.exists()
+def forget(file: Path, kind: str) -> bool:
+    """Note that a host is no longer drained by this kind, or by any for `maintenance`; tell whether it was."""
+    was = kind_of(file)
+    if not was or kind not in (was, "maintenance"):
+        return False
     file.unlink(missing_ok=True)
-    return was
+    return True
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -49,7 +60,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if self._task.check_mode:
             return {**result, "skipped": True}
         if options["state"] == "undrained":
-            changed = [forget(file) for file in files]
+            changed = [forget(file, options["kind"]) for file in files]
         else:
             changed = [note(file, options["kind"], options["reason"]) for file in files]
         return {**result, "changed": any(changed)}

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -102,17 +106,66 @@ def test_a_host_that_does_not_answer_either_way_stays_out_until_a_good_run(shop:
     host.check_output(f"""sed -i 's/"status": 200/"status": 201/' {record}""")
     run = shop.deploy("2.6.0", "-e", "app_health_status=201")
     host.check_output(f"""sed -i 's/"status": 201/"status": 200/' {record}""")
-    assert_refused(run, "but does not answer either: status 200: well", "shop1 stays drained, because")
+    assert_refused(run, "but does not answer either: status 200: well", "shop1 stays drained: it cannot be reached, or")
     assert shop.drained() == {"shop1"}
     run = shop.deploy(version)
     assert run.returncode == 0, run.stdout
     shop.assert_as_before(version)
 
 
+def test_a_run_that_is_killed_at_the_gate_puts_back_what_it_finds(shop: Shop, load: Loading, version: str) -> None:
+    bad = "2.7.0-proxies"
+    command = ["ansible-playbook", "playbooks/deploy.yml", "-i", shop.estate.inventory, "-e", f"app=shop version={bad}"]
+    with load() as seen:
+        first = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
+        try:
+            deadline = time.monotonic() + 90
+            while shop.look("shop1") != (bad, "well"):  # well on its own host, and the proxies ask already
+                assert time.monotonic() < deadline
+        finally:
+            os.killpg(first.pid, signal.SIGKILL)
+            first.wait()
+        assert shop.drained() == {"shop1"}
+        # It has nothing to change, and the gate is what refuses.
+        assert_refused(shop.deploy(bad), "shop1 did not answer 200 to this proxy", "What the unit wrote on shop1:")
+        shop.assert_as_before(version)
+    seen.assert_nobody_noticed()
+    assert re.search(r"2\.7\.0-proxies-\w+: failed \(shop1 did not answer 200", shop.play("releases").stdout)
+
+
+def test_a_host_that_goes_away_ends_the_run(shop: Shop, version: str) -> None:
+    run = subprocess.Popen(
+        ["ansible-playbook", "playbooks/deploy.yml", "-i", shop.estate.inventory, "-e", "app=shop version=2.8.0"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=os.environ | {"ANSIBLE_NOCOLOR": "1"},
+    )  # fmt: skip
+    deadline = time.monotonic() + 90
+    while "shop2" not in (noted := {file.stem for file in (shop.estate.state / "drained").glob("*.json")}):
+        assert time.monotonic() < deadline, noted
+        time.sleep(0.05)
+    shop.estate.podman("kill", "shop2")
+    try:
+        said = run.communicate(timeout=240)[0]
+    finally:
+        shop.estate.podman("start", "shop2")
+    assert run.returncode != 0
+    assert "shop2 stays drained: it cannot be reached" in said, said
+    assert "The hosts that were to follow were not touched." in said
+    assert shop.look("shop3") == (version, "well")
+    assert shop.drained() == {"shop2"}
+    while not shop.estate.controller_reaches("shop2"):
+        assert time.monotonic() < deadline + 60
+        time.sleep(0.5)
+    again = shop.deploy(version)
+    assert again.returncode == 0, again.stdout
+    shop.assert_as_before(version)
+
+
 def test_a_canary_that_its_command_does_not_like_is_put_back(shop: Shop, version: str) -> None:
     canary = {"rollout_canary_seconds": 2, "rollout_canary_command": ["/bin/false"]}
     run = shop.deploy("2.3.0", "-e", json.dumps(canary))
-    assert_refused(run, "shop 2.3.0-", "failed on shop1", "The hosts that were to follow were not touched.")
+    why = "/bin/false (rollout_canary_command) did not end with 0 within 2 s; it said last: nothing"
+    assert_refused(run, "shop 2.3.0-", "failed on shop1", why, "The hosts that were to follow were not touched.")
     shop.assert_as_before(version)
 
 

@@ -136,7 +136,7 @@ def test_a_release_is_gone_back_to_by_its_name(shop: Shop) -> None:
     kept = shop.estate.host("shop1").check_output("ls -d /srv/shop/releases/1.0.0-*/").split("/")[-2]
     unknown = shop.play("rollback", "-e", "app=shop release=0.9.0-00000000")
     assert unknown.returncode != 0
-    assert "there is no release 0.9.0-00000000 on each of them. The hosts have: " in unknown.stdout
+    assert "there is no good release 0.9.0-00000000 on each of them. The hosts have: " in unknown.stdout
     shop.assert_as_before("1.2.0")
     run = shop.play("rollback", "-e", f"app=shop release={kept}")
     assert run.returncode == 0, run.stdout
