@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 import tarfile
@@ -87,3 +88,70 @@ def test_releases_share_what_they_are_told_to(releases: Any) -> None:
     assert not (releases.folder / "1" / "storage" / "a").exists()
     releases.remove("1")
     assert (releases.home / "shared" / "storage" / "kept").exists()
+
+
+@pytest.fixture
+def deployment(releases: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function: the deployment of the application, with these options beside the usual ones."""
+    import ansible.module_utils
+    import gatehouse_releases
+
+    monkeypatch.setitem(sys.modules, "ansible.module_utils.gatehouse_releases", gatehouse_releases)
+    monkeypatch.setattr(ansible.module_utils, "gatehouse_releases", gatehouse_releases, raising=False)
+    spec = importlib.util.spec_from_file_location("app_release", ROLE / "library" / "app_release.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "SETTINGS", tmp_path)
+    usual = {
+        "name": "shop", "root": str(tmp_path), "user": "shop", "state": "released", "unit": "", "environment": {},
+        "address": "127.0.0.1", "port": 3000, "health_path": "/", "health_timeout": 1, "health_status": 200,
+        "health_body": "", "unproven": False, "keep": 1, "reason": "",
+    }  # fmt: skip
+    return lambda **options: module.Deployment({**usual, **options}, False)
+
+
+@pytest.mark.parametrize(
+    ("current", "deployed", "unproven", "held"),
+    [
+        ("2", 0.0, False, "1"),  # killed after the switch
+        ("1", 0.0, False, "1"),  # killed before it
+        ("2", 9.0, False, ""),  # found good
+        ("2", 9.0, True, "1"),  # by its own host alone: the run never came to its end
+        ("3", 0.0, True, ""),  # another change
+    ],
+)
+def test_what_an_interrupted_run_replaced_is_still_what_to_go_back_to(
+    releases: Any, deployment: Any, current: str, deployed: float, unproven: bool, held: str
+) -> None:
+    add(releases, "2")
+    releases.note("2", deployed=deployed)
+    one = deployment(unproven=unproven)
+    one.remember("1", "2", [], 5.0)
+    assert one.held(current, "2").get("release", "") == held
+
+
+def test_nothing_is_put_back_that_is_gone_or_was_not_replaced(releases: Any, deployment: Any) -> None:
+    for release in ("2", "3"):
+        add(releases, release)
+    releases.link("current", "2")
+    for former, replaced_by in (("1", "2"), ("3", "4")):
+        one = deployment(state="put_back")
+        one.remember(former, replaced_by, [], 5.0)
+        with pytest.raises(Exception, match=f"does not know any more what shop ran before {replaced_by}"):
+            one.undo()
+        assert not one.answers
+
+
+def test_what_is_staged_takes_nothing_from_what_can_be_gone_back_to(releases: Any, deployment: Any) -> None:
+    for release in ("1", "2", "3", "4"):
+        add(releases, release)
+    releases.link("previous", "2")
+    releases.link("current", "3")
+    deployment(state="staged").prune("4")
+    assert sorted(releases.known()) == ["2", "3", "4"]
+    releases.link("previous", "3")
+    releases.link("current", "4")
+    deployment().prune("4")
+    assert sorted(releases.known()) == ["3", "4"]
