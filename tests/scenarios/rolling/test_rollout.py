@@ -100,6 +100,18 @@ def test_a_host_is_taken_out_while_nobody_notices_and_stays_out(shop: Shop, load
     assert not (estate.state / "drained" / "shop2.json").exists()
 
 
+def test_a_drain_is_told_to_every_proxy_or_to_none(shop: Shop) -> None:
+    for playbook, words, problem in (
+        ("drain", ("-e", "host=shop9"), "no upstream has a member shop9"),
+        ("undrain", ("-e", "host=shop9"), "no upstream has a member shop9"),
+        ("drain", ("-e", "host=shop1", "--limit", "shop1,proxy1"), "this run leaves out proxy2"),
+    ):
+        run = shop.play(playbook, *words)
+        assert run.returncode != 0
+        assert problem in run.stdout, run.stdout
+    shop.assert_as_before("1.0.0")
+
+
 def test_the_last_member_is_not_taken_out(shop: Shop) -> None:
     run = shop.play("drain", "-e", "host=shop1,shop2,shop3")
     assert run.returncode != 0
@@ -133,11 +145,12 @@ def test_two_deployments_at_once_and_one_that_is_killed(shop: Shop, load: Loadin
 
 
 def test_a_release_is_gone_back_to_by_its_name(shop: Shop) -> None:
+    [version] = set(shop.current().values())
     kept = shop.estate.host("shop1").check_output("ls -d /srv/shop/releases/1.0.0-*/").split("/")[-2]
     unknown = shop.play("rollback", "-e", "app=shop release=0.9.0-00000000")
     assert unknown.returncode != 0
     assert "there is no good release 0.9.0-00000000 on each of them. The hosts have: " in unknown.stdout
-    shop.assert_as_before("1.2.0")
+    shop.assert_as_before(version)
     run = shop.play("rollback", "-e", f"app=shop release={kept}")
     assert run.returncode == 0, run.stdout
     shop.assert_as_before("1.0.0")
