@@ -87,7 +87,7 @@ def test_going_back_to_an_unknown_release_is_refused(ask: Ask, estate: Estate) -
     unknown = ("-e", "release=0.9.0-00000000")
     run = estate.play("playbooks/rollback.yml", "--limit", "storefront1,proxies", *unknown)
     assert run.returncode != 0
-    assert "there is no release 0.9.0-00000000 on each of them. The hosts have: " in run.stdout, run.stdout
+    assert "there is no good release 0.9.0-00000000 on each of them. The hosts have: " in run.stdout, run.stdout
     assert all(one in run.stdout for one in before["storefront1"])
     assert answers(ask) == before
 
