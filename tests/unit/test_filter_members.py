@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -239,3 +240,16 @@ def test_hosts_that_share_no_upstream_change_together(
     hosts = ["desk1", "desk2", "web1", "web2", "web3"]
     found = pure("rotation_batches")(hosts, upstreams, {host: {"kind": kind} for host, kind in notes.items()})
     assert [(batch["hosts"], batch["drains"]) for batch in found] == batches
+
+
+def test_notes_are_read_back_and_what_is_none_is_named(tmp_path: Path) -> None:
+    notes = pure("drain_notes")
+    assert notes(tmp_path) == {}
+    (tmp_path / "drained").mkdir()
+    (tmp_path / "drained" / "web1.json").write_text('{"kind": "rollout"}')
+    assert notes(tmp_path) == {"web1": {"kind": "rollout"}}
+    (tmp_path / "drained" / "web2.json").write_text("mine!")
+    with pytest.raises(
+        AnsibleFilterError, match=r"web2.json is no note that Gatehouse wrote .*; look at it and remove"
+    ):
+        notes(tmp_path)

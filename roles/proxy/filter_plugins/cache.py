@@ -110,8 +110,8 @@ def cache_rules(
     """Return [[directive, argument, ...]] of one location: what differs from the level http, and its lists.
 
     `cache`: the mapping `cache` of a location with its defaults applied; `zones`: entries of `proxy_caches`, likewise;
-    `default`: the estate's recipe. $proxy_cache_place and $proxy_cache_entry tell http/cache.js what an unsafe request
-    makes nginx forget.
+    `default`: the estate's recipe. $proxy_cache_place and $proxy_cache_entry tell http/cache_forget.js what an
+    unsafe request makes nginx forget.
     """
     zone = next(zone for zone in zones if zone["name"] == cache["zone"])
     above = _rules(recipes, default)
