@@ -160,7 +160,7 @@ class Progress(Default):  # type: ignore[misc]
         self._started = time.monotonic()
         self._play_numbers: dict[str, int] = {}
         self._batch = ("", 0)
-        # Each host that is out: the task, and how many tries it has left.
+        # Each host that is out: the task, and how many retries it has left.
         self._running: dict[str, tuple[str, str]] = {}
         self._diffed: set[tuple[str, str]] = set()
         self._status = ""
@@ -244,9 +244,11 @@ class Progress(Default):  # type: ignore[misc]
         if not lines:
             self._clean_results(result.result, result.task.action)
             lines = textwrap.dedent(self._dump_results(result.result).strip("\n")).splitlines()
+        text = textwrap.indent("\n".join(lines), "  ")
         if not result.task.run_once:
-            lines = [f"{self._host(result)}: {lines[0]}"] if len(lines) == 1 else [f"{self._host(result)}:", *lines]
-        self._display.display(textwrap.indent("\n".join(lines), "  "))
+            host = f"  {self._host(result)}:"
+            text = f"{host} {text.lstrip()}" if len(lines) == 1 else f"{host}\n{textwrap.indent(text, '    ')}"
+        self._display.display(text)
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """Count the plays, those of imported playbooks included: Ansible comes to each, whether or not it has hosts."""
@@ -289,10 +291,10 @@ class Progress(Default):  # type: ignore[misc]
         self._show_status()
 
     def v2_runner_retry(self, result: Any) -> None:
-        """Show how many tries are left, beside the host."""
+        """Show how many retries are left, beside the host."""
         task, _ = self._running.get(result.host.name, (result.task.get_name(), ""))
         left = result.result["retries"] - result.result["attempts"]
-        self._running[result.host.name] = (task, f" ({left} {'try' if left == 1 else 'tries'} left)")
+        self._running[result.host.name] = (task, f" ({left} {'retry' if left == 1 else 'retries'} left)")
         self._show_status()
 
     def v2_on_file_diff(self, result: Any) -> None:
