@@ -184,7 +184,10 @@ class Progress(Default):  # type: ignore[misc]
             self._write(printable(msg), *arguments, **options)
 
     def _draw(self, status: str) -> None:
-        """Put one line in the place of the previous one; the cursor stays behind it."""
+        """Put one line in the place of the previous one; the cursor stays behind it.
+
+        Where no host is out there is none, so a prompt that does not come by the display (`vars_prompt`) has its line.
+        """
         if status != self._status:
             self._write(CLEAR_LINE + status, screen_only=True, newline=False)
             sys.stdout.flush()
@@ -268,11 +271,6 @@ class Progress(Default):  # type: ignore[misc]
         if play.check_mode and self.get_option("check_mode_markers"):
             name += " [CHECK MODE]"
         self._display.display(name)
-
-    def v2_playbook_on_vars_prompt(self, *arguments: Any, **options: Any) -> None:
-        """Leave the line to a prompt, which does not come by Ansible's display."""
-        with self._display._lock:
-            self._draw("")
 
     def v2_playbook_on_include(self, included_file: Any) -> None:
         """Say nothing: the tasks that are included say what they change."""
