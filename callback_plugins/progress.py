@@ -1,7 +1,7 @@
 """What a run shows: on a terminal, which part it is in, and hosts only where something changed or failed.
 
-Everywhere else (a pipe, CI, `-v`) this is `ansible.builtin.default`, byte for byte. Its settings cannot do the same:
-ansible.cfg does not know whether a person reads, and `display_ok_hosts = false` hides the tables of `debug` as well.
+Everywhere else (a pipe, CI, `-v`) this is `ansible.builtin.default` and the lines of what changed. Its settings cannot
+do the same: ansible.cfg does not know whether a person reads, and `display_ok_hosts = false` hides what `debug` says.
 
 A module says what it changed in `changes`, a list of short lines (`sites/shop.conf: written`). Without it, the line is
 made of the path or the name that the result carries; with `--diff`, the diff follows.
@@ -355,8 +355,20 @@ class Progress(Default):  # type: ignore[misc]
         return str(constants.COLOR_CHANGED if any(one["changed"] for one in counts) else constants.COLOR_OK)
 
 
-class CallbackModule(Progress if is_followed() else Default):  # type: ignore[misc]
-    """Progress on a terminal, and Ansible's own callback everywhere else."""
+class Plain(Default):  # type: ignore[misc]
+    """Ansible's own callback, and below each `changed` the lines of a module that says what it changed."""
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """Show a result as the default callback does, and what changed."""
+        super().v2_runner_on_ok(result)
+        said = result.result.get("changed") and not self._display.verbosity  # -v shows the whole result
+        changes = result.result.get("changes") if said else None
+        for line in changes if isinstance(changes, list) else ():
+            self._display.display(f"    {printable(str(line))}", color=constants.COLOR_CHANGED)
+
+
+class CallbackModule(Progress if is_followed() else Plain):  # type: ignore[misc]
+    """Progress on a terminal, and in a pipe or with -v what Ansible itself shows."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "stdout"

@@ -479,7 +479,7 @@ PLAIN = """
 
 
 @pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "verbose on a terminal"])
-def test_plain_output_is_the_default(tmp_path: Path, terminal: bool) -> None:
+def test_plain_output_is_the_default_and_what_changed(tmp_path: Path, terminal: bool) -> None:
     def shown(callback: str) -> str:
         if terminal:
             return on_terminal(tmp_path, PLAIN, "--diff", "-v", ANSIBLE_STDOUT_CALLBACK=callback).raw
@@ -493,7 +493,9 @@ def test_plain_output_is_the_default(tmp_path: Path, terminal: bool) -> None:
 
     output = shown("progress")
     assert re.search(r"^a +: ok=\d+ +changed=\d+", output, re.MULTILINE)
-    assert output == shown("ansible.builtin.default")
+    plain = output if terminal else re.sub(r"(?m)^    a\.conf\n", "", output)
+    assert plain == shown("ansible.builtin.default")
+    assert terminal or re.search(r"^changed: \[a\]\n    a\.conf$", output, re.MULTILINE)
 
 
 def test_project_uses_the_callback() -> None:
