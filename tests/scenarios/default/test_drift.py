@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
@@ -114,7 +115,14 @@ def test_a_run_fails_for_a_member_that_does_not_answer_outside(estate: Estate) -
     assert "dashboard1" in run.stdout[run.stdout.index("Ask every proxy for every site") :]
 
 
-def test_after_all_that_nothing_is_left_to_do(estate: Estate) -> None:
-    run = estate.play("site.yml")
+def test_after_all_that_nothing_is_left_to_do_in_few_round_trips(estate: Estate) -> None:
+    run = estate.play("site.yml", "-vvv")
     assert run.returncode == 0, run.stdout
     assert changed_hosts(run.stdout) == []
+    trips = Counter(re.findall(r"^<([^>]+)> SSH: EXEC", run.stdout, re.MULTILINE))
+    hosts = [
+        estate.address(name)
+        for name in (*estate.group("proxies"), *estate.group("storefront"), *estate.group("dashboard"))
+    ]
+    assert sorted(trips) == sorted(hosts)
+    assert max(trips.values()) <= 8, trips
