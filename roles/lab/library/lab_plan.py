@@ -188,7 +188,7 @@ def network_stands(wanted: dict[str, str], networks: Sequence[dict[str, Any]]) -
 
 
 def current(name: str, tag: str, prepared_tag: str) -> bool:
-    """Return whether an image is of the recipes that these tags name; no tag for prepared images fits all made from `tag`."""
+    """Return whether an image is of the recipes of these tags; without `prepared_tag`, any made from `tag` is."""
     found = name.rpartition(":")[2]
     return found in (tag, prepared_tag) or (not prepared_tag and found.startswith(f"{tag}-"))
 
