@@ -34,7 +34,7 @@ from cost_lab import Trees, describe, describe_rival
 from cost_plan import LARGEST, NOW, RIVAL, THEN, minutes, plan, turns
 from cost_report import estate_table, growth, rival_table, sweep_table
 from cost_report import plot as cost_plot
-from cost_runs import Run, descendants, parse_changed, parse_trips, tree_memory
+from cost_runs import Run, parse_changed, parse_trips, tree_memory
 from run_cost import MARKER, Results, report
 
 RIVALS = [{"name": "tuned", "ports": {"plain": 1, "https": 2}}, {"name": "varnish", "ports": {"cached": 3}}]
@@ -266,24 +266,23 @@ def test_round_trips_are_counted_by_address() -> None:
     assert parse_trips("TASK [Look]\nok: [proxy1]\n") == {}
 
 
-def process(proc: Path, number: int, parent: int, kilobytes: int | None) -> None:
-    folder = proc / str(number)
-    folder.mkdir()
-    (folder / "stat").write_text(f"{number} (a) b (c) S {parent} 1 1 0\n")
+def process(proc: Path, number: int, kilobytes: int | None, **children: str) -> None:
+    for task, numbers in {"main": "", **children}.items():
+        (proc / str(number) / "task" / task).mkdir(parents=True)
+        (proc / str(number) / "task" / task / "children").write_text(numbers)
     if kilobytes is not None:
-        (folder / "smaps_rollup").write_text(f"Rss:  99999 kB\nPss:  {kilobytes} kB\nPss_Anon:  7 kB\n")
+        (proc / str(number) / "smaps_rollup").write_text(f"Rss:  99999 kB\nPss:  {kilobytes} kB\nPss_Anon:  7 kB\n")
 
 
 def test_memory_is_that_of_a_process_and_all_below_it(tmp_path: Path) -> None:
-    for number, parent, kilobytes in [(10, 1, 1024), (11, 10, 2048), (12, 11, 512), (20, 1, 9999), (13, 10, None)]:
-        process(tmp_path, number, parent, kilobytes)
-    (tmp_path / "self").mkdir()
+    process(tmp_path, 10, 1024, main="11 13 14 ", thread="12 ")
+    process(tmp_path, 11, 2048, main="15 ")
+    process(tmp_path, 12, 256)
+    process(tmp_path, 13, None)  # it ends just now, and 14 has ended
+    process(tmp_path, 15, 256)
+    process(tmp_path, 20, 9999)
     assert tree_memory(tmp_path, 10) == 3.5
     assert tree_memory(tmp_path, 99) == 0
-
-
-def test_descendants_end_even_where_parents_go_in_a_circle() -> None:
-    assert descendants(1, {1: 3, 2: 1, 3: 2, 4: 9}) == {1, 2, 3}
 
 
 def test_what_a_run_of_the_bench_costs_is_told_beforehand() -> None:
