@@ -51,6 +51,13 @@ class Results:
         """Keep a run."""
         self.samples.setdefault(row, {}).setdefault(side, []).append(run)
 
+    def cut(self, steps: Sequence[Step]) -> None:
+        """Leave out the rounds that were not ended, so that each run has its counterparts."""
+        for step in steps:
+            sides = self.samples.pop(step.row, {})
+            if rounds := min(len(sides.get(side, [])) for side in step.sides):
+                self.samples[step.row] = {side: sides[side][:rounds] for side in step.sides}
+
     def merge(self, former: Results) -> None:
         """Take the rows that were not measured this time, if they were measured of the same commits and estate."""
         if (former.commit, former.against, former.hosts) == (self.commit, self.against, self.hosts):
@@ -252,6 +259,17 @@ def write(results: Results) -> None:
     PAGE.write_text(between(PAGE.read_text(), MARKER, text))
 
 
+def keep(results: Results, steps: Sequence[Step]) -> None:
+    """Store what was measured, with what was measured of the same commits before."""
+    results.cut(steps)
+    if not results.samples:
+        return
+    if SAMPLES.exists():
+        results.merge(Results.read(SAMPLES.read_text()))
+    SAMPLES.parent.mkdir(exist_ok=True)
+    SAMPLES.write_text(results.stored())
+
+
 def options() -> argparse.Namespace:
     listing = "; ".join(f"{name}: {what}" for name, what in PARTS.items())
     parser = argparse.ArgumentParser(description=__doc__)
@@ -287,12 +305,12 @@ def main() -> None:
             trees = Trees(ROOT, Path(folder), given.against)
             against = trees.git("rev-parse", "--short", given.against) if given.against else ""
             results = Results(trees.git("describe", "--always", "--dirty"), against, given.hosts)
-            with trees.checked_out():
-                Bench(trees, steps, results).measure()
-        if SAMPLES.exists():
-            results.merge(Results.read(SAMPLES.read_text()))
-        SAMPLES.parent.mkdir(exist_ok=True)
-        SAMPLES.write_text(results.stored())
+            try:
+                with trees.checked_out():
+                    Bench(trees, steps, results).measure()
+            finally:
+                # Also of a bench that was interrupted: --report shows it.
+                keep(results, steps)
     elif SAMPLES.exists():
         results = Results.read(SAMPLES.read_text())
     else:

@@ -445,6 +445,20 @@ def test_the_values_of_two_lines_do_not_meet() -> None:
     assert len(places) == len(values) == 12
 
 
+@pytest.mark.parametrize(
+    ("now", "then", "rounds"), [((1, 2), (3, 4), 2), ((1, 2), (3,), 1), ((1,), (), 0), ((), (), 0)]
+)
+def test_a_round_that_was_interrupted_is_left_out(now: tuple[int, ...], then: tuple[int, ...], rounds: int) -> None:
+    results = Results("c0ffee", "abc1234", 6)
+    for side, given in ((NOW, now), (THEN, then)):
+        for one in runs(*given):
+            results.add("idle", side, one)
+    results.cut(plan(["idle"], 6, [3], True, 5))
+    assert {side: len(left) for side, left in results.samples.get("idle", {}).items()} == (
+        {NOW: rounds, THEN: rounds} if rounds else {}
+    )
+
+
 def test_samples_are_read_as_they_were_stored() -> None:
     results = Results("c0ffee", "83e53fc", 6, {"30": 2.0})
     results.add("idle", NOW, Run(1.5, 0.5, 80.0, (), 7))
