@@ -15,6 +15,7 @@ from cost_runs import Run
 Samples = Mapping[str, Mapping[str, Sequence[Run]]]
 
 ROWS = {
+    "lab": "`make lab` on a fresh checkout",
     "first": "`site.yml`, first run on bare hosts",
     "idle": "`site.yml`, nothing to do",
     "proxy": "`proxies.yml`, nothing to do",
