@@ -36,6 +36,7 @@ PAGE = ROOT / "docs" / "performance.md"
 PICTURE = ROOT / "docs" / "run-cost.svg"
 VERSION = "1.0.0-bench"
 MARKER = "run-cost"
+BUSY = 1.0  # processes that ran or waited, before the bench
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Results:
     commit: str
     against: str = ""
     hosts: int = 0
+    load: float = 0.0  # what the machine did before, as uptime(1) counts it over the last minute
     hosts_memory: dict[str, float] = field(default_factory=dict)
     samples: dict[str, dict[str, list[Run]]] = field(default_factory=dict)
 
@@ -63,6 +65,7 @@ class Results:
         """Take the rows that were not measured this time, if they were measured of the same commits and estate."""
         if (former.commit, former.against, former.hosts) == (self.commit, self.against, self.hosts):
             self.samples = former.samples | self.samples
+            self.load = max(former.load, self.load)
             self.hosts_memory = former.hosts_memory | self.hosts_memory
 
     def stored(self) -> str:
@@ -258,6 +261,10 @@ def report(results: Results) -> str:
     gibibytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
     place = f"on a machine of {os.cpu_count()} cores and {gibibytes:.0f} GiB, commit {results.commit}"
     samples, parts = results.samples, []
+    if results.load > BUSY:
+        parts.append(
+            f"**The machine was busy with other work** (a load of {results.load:.1f} before): mind the ratios."
+        )
     if any(not row.startswith("sweep") for row in samples):
         beside = f", and {results.against} in turns on the same hosts" if results.against else ""
         parts.append(f"One proxy and {results.hosts} application hosts, {place}{beside}. Medians.")
@@ -328,7 +335,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="gatehouse-bench-") as folder:
             trees = Trees(ROOT, Path(folder), given.against)
             against = trees.git("rev-parse", "--short", given.against) if given.against else ""
-            results = Results(trees.git("describe", "--always", "--dirty"), against, given.hosts)
+            results = Results(trees.git("describe", "--always", "--dirty"), against, given.hosts, os.getloadavg()[0])
             try:
                 with trees.checked_out():
                     Bench(trees, steps, results).measure()

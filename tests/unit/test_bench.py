@@ -6,6 +6,7 @@ import ipaddress
 import itertools
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -460,7 +461,7 @@ def test_a_round_that_was_interrupted_is_left_out(now: tuple[int, ...], then: tu
 
 
 def test_samples_are_read_as_they_were_stored() -> None:
-    results = Results("c0ffee", "83e53fc", 6, {"30": 2.0})
+    results = Results("c0ffee", "83e53fc", 6, 0.5, {"30": 2.0})
     results.add("idle", NOW, Run(1.5, 0.5, 80.0, (), 7))
     results.add("deploy", NOW, Run(2.5, 0.5, 80.0, ("shop1",)))
     assert Results.read(results.stored()) == results
@@ -478,8 +479,10 @@ def test_parts_are_kept_only_of_the_same_commit(commit: str, kept: bool) -> None
 
 
 def test_a_report_has_what_was_measured_and_no_more() -> None:
-    results = Results("c0ffee", "abc1234", 6, {"30": 2.0}, {row: {**sides} for row, sides in MEASURED.items()})
+    results = Results("c0ffee", "abc1234", 6, 0.5, {"30": 2.0}, {row: {**sides} for row, sides in MEASURED.items()})
     text = report(results)
+    assert "busy" not in text
+    assert "busy with other work** (a load of 7.1 before)" in report(replace(results, load=7.12))
     assert "commit c0ffee, and abc1234 in turns on the same hosts" in text
     assert "The largest estate had 30 application hosts, whose containers took 2.0 GiB of memory." in text
     results.samples = {"idle": results.samples["idle"]}
