@@ -125,6 +125,7 @@ class Bench:
                 self._say("boot the hosts and run site.yml, unmeasured ...")
                 lab.boot()
                 self._run(lab, "site.yml")
+                self.trees.share_releases()
             if step := self.steps.get("idle"):
                 self._idle(step, partial(self._run, lab, "site.yml"))
             if step := self.steps.get("proxy"):
@@ -190,6 +191,7 @@ class Bench:
 
         That one prints more than an operator's run does, so its time does not count.
         """
+        self._say(f"{step.row}: count the round trips, unmeasured ...")
         trips = {side: self._nothing(partial(sample, "-vvv", side=side)).trips for side in step.sides}
 
         def counted(*, side: str) -> Run:
@@ -203,6 +205,7 @@ class Bench:
             run = sample()
             if not run.changed:
                 return run
+            self._say(f"a run of {run.seconds:.1f} s changed {', '.join(run.changed)}, so it does not count")
         sys.exit(f"each run changes something on {', '.join(run.changed)}")
 
     def _proxy(self, step: Step, lab: Lab) -> None:
@@ -224,6 +227,7 @@ class Bench:
         estate = yaml.safe_load((lab.inventories[NOW] / "hosts.yml").read_text())
         app, group = next(iter(estate["all"]["children"]["apps"]["children"].items()))
         hosts = list(group["hosts"])
+        self._say("deploy, and go back, unmeasured ...")
         try:
             for side in step.sides:
                 self._there_and_back(lab, app, hosts, side)
