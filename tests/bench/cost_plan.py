@@ -17,7 +17,9 @@ PARTS = {
     "rotate": "rotate_certificates.yml, and the same with a new CA",
     "sweep": "the first run and the idle run of growing estates",
 }
-LARGEST = 60  # application hosts of one estate; the inventory has room for them
+# Application hosts of one estate: an application that is deployed needs a second one to serve meanwhile, and the inventory
+# has room for so many.
+SMALLEST, LARGEST = 3, 60
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ def plan(only: Sequence[str], hosts: int, sizes: Sequence[int], against: bool, m
     """
     if strange := sorted(set(only) - set(PARTS)):
         raise ValueError(f"there is no part {', '.join(strange)}: the parts are {', '.join(PARTS)}")
-    if strange_sizes := [size for size in (hosts, *sizes) if not 2 <= size <= LARGEST]:
-        raise ValueError(f"{strange_sizes[0]} application hosts: an estate has 2 to {LARGEST}")
+    if strange_sizes := [size for size in (hosts, *sizes) if not SMALLEST <= size <= LARGEST]:
+        raise ValueError(f"{strange_sizes[0]} application hosts: an estate has {SMALLEST} to {LARGEST}")
     sides = (THEN, NOW) if against else (NOW,)
     # part, row, runs, hosts, seconds, sides; boots of bare hosts are part of a first run's seconds
     steps = [

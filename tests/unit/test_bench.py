@@ -318,8 +318,8 @@ def test_parts_can_be_selected(only: list[str], most: int, rows: dict[str, int])
     ("only", "hosts", "sizes", "message"),
     [
         (["idle", "lunch"], 6, [3], "there is no part lunch: the parts are lab, first, "),
-        ([], 1, [3], "1 application hosts: an estate has 2 to 60"),
-        ([], 6, [3, 61], "61 application hosts: an estate has 2 to 60"),
+        ([], 2, [3], "2 application hosts: an estate has 3 to 60"),
+        ([], 6, [3, 61], "61 application hosts: an estate has 3 to 60"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(only: list[str], hosts: int, sizes: list[int], message: str) -> None:
