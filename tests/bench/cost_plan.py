@@ -17,8 +17,8 @@ PARTS = {
     "rotate": "rotate_certificates.yml, and the same with a new CA",
     "sweep": "the first run and the idle run of growing estates",
 }
-# Application hosts of one estate: an application that is deployed needs a second one to serve meanwhile, and the inventory
-# has room for so many.
+# Application hosts of one estate: an application that is deployed needs a second host that serves meanwhile, and the
+# inventory has room for so many.
 SMALLEST, LARGEST = 3, 60
 
 
