@@ -92,14 +92,13 @@ def environment() -> dict[str, str]:
     return kept | {"ANSIBLE_NOCOLOR": "1"}
 
 
-def play(tree: Path, arguments: Sequence[str], config: Path | None = None) -> Run:
-    """Run ansible-playbook in a tree; end with its output if it fails. `config` replaces the tree's ansible.cfg."""
-    extra = {"ANSIBLE_CONFIG": str(config)} if config else {}
+def play(tree: Path, arguments: Sequence[str]) -> Run:
+    """Run ansible-playbook in a tree; end with its output if it fails."""
     with tempfile.TemporaryFile("w+", prefix="gatehouse-bench-", encoding="utf-8") as log:
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
         process = subprocess.Popen(
             ["ansible-playbook", *arguments],
-            cwd=tree, env=environment() | extra, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            cwd=tree, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
         peak = Peak(process.pid)
         peak.start()
