@@ -3,16 +3,23 @@ SHELL := /bin/bash
 ENV ?= lab
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Python keeps what it compiled, even where the environment says otherwise, as images for CI do: an Ansible run that compiles
+# itself and its plugins anew takes twice the processor time to start.
+unexport PYTHONDONTWRITEBYTECODE
 # Without molecule's frames, so that what pytest and Ansible print stays whole.
 export MOLECULE_COMMAND_BORDERS := false
 
 SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
-# The longest first, so that two lanes end at about the same time.
-LONGEST := default rolling reencrypt engine runtimes acme https
+# The longest first, so that the lanes end at about the same time.
+LONGEST := default rolling reencrypt engine runtimes sites acme https
+ORDERED := $(patsubst %,molecule-%,$(LONGEST) $(filter-out $(LONGEST),$(SCENARIOS)))
+# One more than there are cores, because scenarios wait for their hosts too. What one prints stays together, all are run even
+# if one fails, and they start when the images are there that they share.
+LANES = $(MAKE) --no-print-directory --jobs=$$(($$(nproc) + 1)) --output-sync=target --keep-going IMAGES=images
 # An environment other than the lab is rehearsed: its inventory, but the lab's keys and made-up secrets.
 REHEARSAL := $(if $(filter lab,$(ENV)),,-e @.lab/$(ENV)/connection.yml)
 
-.PHONY: help lab lab-up lab-down lint unit render contract molecule test bench bench-proxy lock clean
+.PHONY: help lab lab-up lab-down lint unit render contract molecule images test bench bench-proxy lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -31,7 +38,8 @@ lab-down: .venv/ready ## End a lab and leave nothing behind (ENV=lab)
 	@.ci/step "Take down the lab of '$(ENV)'" "What is left: podman ps --all --filter label=gatehouse.lab=$(ENV)" \
 	  ansible-playbook playbooks/lab_down.yml -i $(ENV)
 
-test: lint unit render contract molecule ## Run every test
+test: .venv/ready ## Run every test
+	@$(LANES) $(firstword $(ORDERED)) lint unit render contract $(ORDERED)
 
 lint: .venv/ready ## Style and types
 	@.ci/step "Lint YAML" "yamllint names file and line." yamllint --strict .
@@ -48,13 +56,14 @@ render: .venv/ready ## Each template, parsed and asserted on the tree
 contract: .venv/ready ## What keeps the project honest about itself
 	@.ci/step "Contract tests" "pytest tests/contract -k NAME runs one." pytest -q tests/contract
 
-# `isolation` is short and builds what the others share, the images. These then run two side by side, because they wait
-# for their hosts more than they compute; what one prints stays together, and all are run even if one fails.
-molecule: molecule-isolation ## Every scenario on real hosts; `make molecule-engine` runs one
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going \
-	  $(patsubst %,molecule-%,$(LONGEST) $(filter-out isolation $(LONGEST),$(SCENARIOS)))
+molecule: .venv/ready ## Every scenario on real hosts; `make molecule-engine` runs one
+	@$(LANES) $(ORDERED)
 
-molecule-%: .venv/ready
+# `engine` has hosts of each Debian release.
+images: .venv/ready
+	@.ci/step "Make the images of the scenarios' hosts" "The message above says what is missing." molecule create -s engine
+
+molecule-%: .venv/ready | $(IMAGES)
 	@.ci/step "Scenario $*" "To look at its hosts: molecule test -s $* --destroy never" molecule test -s $*
 
 bench: .venv/ready ## What runs cost, on labs of its own; BENCH="--only idle,proxy" makes a part, BENCH=--plan lists all

@@ -149,7 +149,8 @@ def test_the_readme_lists_the_roles_as_their_specs_describe_them() -> None:
     text = (ROOT / "README.md").read_text()
     table = text[text.index("<!-- roles -->") : text.index("<!-- /roles -->")]
     described = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", table, re.MULTILINE))
-    specs = {role: load(ROOT / "roles" / role / "meta/argument_specs.yml")["argument_specs"]["main"] for role in ROLES}
+    points = {role: load(ROOT / "roles" / role / "meta/argument_specs.yml")["argument_specs"] for role in ROLES}
+    specs = {role: found["main"] if "main" in found else next(iter(found.values())) for role, found in points.items()}
     assert described == {role: spec["short_description"].rstrip(".") for role, spec in specs.items()}
 
 

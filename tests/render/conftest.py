@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,12 +75,32 @@ class Block:
         return found[0]
 
 
-def render_files(**variables: Any) -> dict[str, str]:
-    """Return the tree of the role proxy, path to text, from its defaults and the given variables."""
-    loader = DataLoader()
+@functools.cache
+def role_variables() -> dict[str, Any]:
+    """Return the role's defaults and constants, not templated."""
     known: dict[str, Any] = {"role_path": str(ROLE), "ansible_facts": {"distribution_major_version": "13"}}
     for path in (ROLE / "defaults" / "main.yml", *sorted((ROLE / "vars" / "main").iterdir())):
-        known |= loader.load_from_file(str(path), trusted_as_template=True)
+        known |= DataLoader().load_from_file(str(path), trusted_as_template=True)
+    return known
+
+
+# A third of the tests ask for a tree that another one has asked for.
+RENDERED: dict[str, dict[str, str]] = {}
+
+
+def render_files(**variables: Any) -> dict[str, str]:
+    """Return the tree of the role proxy, path to text, from its defaults and the given variables."""
+    key = json.dumps(variables, sort_keys=True, default=repr)
+    if "{{" in key:  # whether a text is trusted as a template, JSON does not say
+        return render_anew(**variables)
+    if key not in RENDERED:
+        RENDERED[key] = render_anew(**variables)
+    return dict(RENDERED[key])
+
+
+def render_anew(**variables: Any) -> dict[str, str]:
+    """Do so, whether or not a test has asked for the same before."""
+    loader, known = DataLoader(), role_variables()
     templar = Templar(loader, known | variables)
     files = {}
     for item in templar.template(trust_as_template("{{ __proxy_templates }}")):

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import subprocess
+import tempfile
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 
 import testinfra
 from testinfra.host import Host
+
+from inside import Inside
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,6 +26,8 @@ class Estate:
 
     def __init__(self, inventory: str) -> None:
         self.inventory = inventory
+        # One SSH connection serves all that a test does on a host: else each command shakes hands anew.
+        self.connections = tempfile.TemporaryDirectory(prefix="gatehouse-")
 
     @cached_property
     def _listing(self) -> dict[str, Any]:
@@ -61,13 +66,18 @@ class Estate:
             f"ssh://deploy@{self.address(name)}",
             ssh_identity_file=str(self.state / "id_ed25519"),
             ssh_extra_args=f"-o UserKnownHostsFile={self.state / 'known_hosts'}",
+            controlpath=f"{self.connections.name}/{name}",
             sudo=True,
         )
+
+    def inside(self, name: str) -> Host:
+        """Return a container of this lab that no test restarts, as root and past its network."""
+        return Host(Inside(f"{self.lab}-{name}"))
 
     @cached_property
     def client(self) -> Host:
         """Return the host outside the private network, holding the CA's certificate in /srv/ca.pem."""
-        client = testinfra.get_host(f"podman://{self.lab}-client")
+        client = self.inside("client")
         authority = base64.b64encode((self.state / "ca" / "ca.pem").read_bytes()).decode()
         client.check_output(f"echo {authority} | base64 -d > /srv/ca.pem")
         return client
@@ -81,7 +91,8 @@ class Estate:
             return False
 
     def podman(self, verb: str, name: str) -> None:
-        """Stop, start or kill the container of one host of this lab."""
+        """Stop, start or kill the container of one host of this lab; SSH connections to it begin anew."""
+        Path(self.connections.name, name).unlink(missing_ok=True)
         subprocess.run(["podman", verb, f"{self.lab}-{name}"], check=True, capture_output=True, timeout=60)
 
     def play(self, playbook: str, *arguments: str) -> subprocess.CompletedProcess[str]:

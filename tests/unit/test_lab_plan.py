@@ -436,6 +436,34 @@ def test_images_of_old_recipes_are_outdated_unless_another_lab_uses_them() -> No
     assert lab_plan.outdated_images(images, containers, "new", "lab") == outdated
 
 
+@pytest.mark.parametrize(("prepared", "outdated"), [("", ["old", "old-1"]), ("new-2", ["new-1", "old", "old-1"])])
+def test_prepared_images_are_outdated_with_either_recipe(prepared: str, outdated: list[str]) -> None:
+    tags = ("new", "new-1", "new-2", "old", "old-1")
+    images = [{"Id": tag, "Names": [f"localhost/gatehouse-lab-trixie:{tag}"]} for tag in tags]
+    found = lab_plan.outdated_images(images, [], "new", "lab", prepared)
+    assert [name.rpartition(":")[2] for name in found] == outdated
+
+
+@pytest.mark.parametrize(
+    ("present", "prepared", "expected"),
+    [
+        ([], "", (["bookworm", "trixie"], [])),
+        (["trixie:new"], "", (["bookworm"], [])),
+        ([], "new-1", (["bookworm", "trixie"], ["bookworm", "trixie"])),
+        (["trixie:new"], "new-1", (["bookworm"], ["bookworm", "trixie"])),
+        # A prepared image does without the bare one that it was made from.
+        (["trixie:new-1"], "new-1", (["bookworm"], ["bookworm"])),
+        (["trixie:new-1", "bookworm:new-1"], "new-1", ([], [])),
+        (["trixie:new-1", "bookworm:new-1"], "", (["bookworm", "trixie"], [])),
+    ],
+)
+def test_only_images_that_are_missing_are_made(
+    present: list[str], prepared: str, expected: tuple[list[str], list[str]]
+) -> None:
+    names = {f"localhost/gatehouse-lab-{name}" for name in present}
+    assert lab_plan.missing_images(["trixie", "bookworm"], names, "new", prepared) == expected
+
+
 def test_the_filter_lists_what_the_inventory_says() -> None:
     hostvars = {
         "proxy1": {"ansible_host": "10.20.0.11", "public_address": "198.18.20.11", "lab_release": "bookworm", "x": 1},

@@ -325,3 +325,50 @@ def test_differences_name_the_paths_and_what_is_new_or_gone() -> None:
         ("active/gone", "/dev/null"),
     ]
     assert action.unified(entries[1]) == "--- active/b\n+++ active/b\n@@ -1,2 +1,2 @@\n 1\n-2\n+3"
+
+
+class Templar:
+    """Counts how often each variable is evaluated; a value that begins with $ is another variable."""
+
+    def __init__(self, variables: dict[str, Any], counts: dict[str, int]) -> None:
+        self.available_variables, self.counts = variables, counts
+
+    def extend(self) -> Any:
+        return Templar(self.available_variables, self.counts)
+
+    def template(self, value: Any) -> Any:
+        if not isinstance(value, str) or not value.startswith("$"):
+            return value
+        self.counts[value] = self.counts.get(value, 0) + 1
+        return self.template(self.available_variables[value[1:]])
+
+
+def test_variables_are_evaluated_once_each_with_those_before_it() -> None:
+    counts: dict[str, int] = {}
+    templar = Templar({"input": "sites", "sites": "$input", "files": "$sites", "names": ["sites", "files"]}, counts)
+    known: dict[str, Any] = {}
+    assert action.ActionModule.finalize_task_arg("once", "$names", templar, known) == {
+        "sites": "sites",
+        "files": "sites",
+    }
+    assert counts == {"$names": 1, "$input": 1, "$sites": 1}
+    for _ in range(3):
+        assert action.ActionModule.finalize_task_arg("files", "$files", templar, known) == "sites"
+    assert counts == {"$names": 1, "$input": 1, "$sites": 1, "$files": 3}
+
+
+def test_a_variable_that_is_not_there_is_named() -> None:
+    with pytest.raises(action.AnsibleActionFail, match="once names pages, and there is no such variable"):
+        action.evaluated(["pages"], Templar({}, {}))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line"),
+    [
+        ({}, {"active/a.conf": "new"}, "active/a.conf: added"),
+        ({"active/a.conf": "old"}, {"active/a.conf": "new"}, "active/a.conf: changed"),
+        ({"active/a.conf": "old"}, {}, "active/a.conf: removed"),
+    ],
+)
+def test_one_line_says_what_happened_to_a_file(before: dict[str, str], after: dict[str, str], line: str) -> None:
+    assert [action.change(entry) for entry in action.differences(before, after)] == [line]

@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.gatehouse.core.plugins.module_utils.account import HOME, PASSWORD, SHELL
 
 # The states that are about the release in the archive; the others know theirs by its id.
 OF_THE_ARCHIVE = ("released", "staged", "migrated")
@@ -49,6 +50,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                     f"there is no release archive {archive}: build it, or set app_archive to one that is there"
                 )
         answer = self._execute_module(module_name="app_release", module_args=options, task_vars=task_vars)
+        needs = answer.pop("needs", [])
+        if needs:
+            if failed := self._provide(needs, options, task_vars):
+                return {**result, **failed}
+            answer = self._execute_module(module_name="app_release", module_args=options, task_vars=task_vars)
         if answer.pop("needs_archive", False):
             if not archive.is_file():
                 raise AnsibleActionFail(f"this host lacks the release and there is no {archive} to send")
@@ -57,5 +63,27 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             options["archive"] = remote
             answer = self._execute_module(module_name="app_release", module_args=options, task_vars=task_vars)
         self._remove_tmp_path(self._connection._shell.tmpdir)
+        if needs and not answer.get("failed"):
+            answer["changed"] = True
         result.update(answer)
+        result["changes"] = [*needs, *result.get("actions", [])]
         return result
+
+    def _provide(self, needs: list[str], options: dict[str, Any], task_vars: Any) -> dict[str, Any]:
+        """Install the packages and make the account right; return the failure, {} if there is none."""
+        user, reader = options["user"], options.get("web_server_user")
+        install = "install package "
+        packages = [need.removeprefix(install) for need in needs if need.startswith(install)]
+        steps: list[tuple[str, dict[str, Any]]] = []
+        if packages:
+            steps.append(("apt", {"name": packages, "install_recommends": False}))
+        if len(packages) < len(needs):
+            account = {"home": HOME, "shell": SHELL, "password": PASSWORD}
+            steps.append(("user", {"name": user, "system": True, "create_home": False, **account}))
+        if reader:
+            steps.append(("user", {"name": reader, "groups": [user], "append": True}))
+        for module, arguments in steps:
+            done: dict[str, Any] = self._execute_module(f"ansible.builtin.{module}", arguments, task_vars=task_vars)
+            if done.get("failed"):
+                return done
+        return {}

@@ -27,6 +27,8 @@ from ansible.module_utils.gatehouse_service import (
     run,
     systemctl,
 )
+from ansible_collections.gatehouse.core.plugins.module_utils.account import is_member, is_right
+from ansible_collections.gatehouse.core.plugins.module_utils.debian import not_installed
 
 DOCUMENTATION = r"""
 module: app_release
@@ -106,6 +108,15 @@ options:
     description: The application's account.
     type: str
     required: true
+  packages:
+    description: Debian packages of the application; with V(released) and V(staged), those missing are installed.
+    type: list
+    elements: str
+    default: []
+  web_server_user:
+    description: Account that is made a member of the application's group, so that it reads the release; empty for none.
+    type: str
+    default: ''
   prepare:
     description: Command (argument list) that root runs once in the unpacked release, before it is linked.
     type: list
@@ -556,6 +567,14 @@ class Deployment:
             syslog.syslog(f"{self.name}: {text}")
 
 
+def needed(options: dict[str, Any]) -> list[str]:
+    """Say what the host lacks before it can hold the application; the action plugin has Ansible's own modules do it."""
+    user, reader = options["user"], options["web_server_user"]
+    needs = [f"install package {name}" for name in not_installed(options["packages"])]
+    needs += [] if is_right(user) else [f"create account {user}"]
+    return needs + ([f"let {reader} read the release"] if reader and not is_member(reader, user) else [])
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -573,6 +592,8 @@ def main() -> None:
             "shared": {"type": "list", "elements": "str", "default": []},
             "root": {"type": "path", "default": "/srv"},
             "user": {"type": "str", "required": True},
+            "packages": {"type": "list", "elements": "str", "default": []},
+            "web_server_user": {"type": "str", "default": ""},
             "prepare": {"type": "list", "elements": "str", "default": []},
             "unit": {"type": "str", "default": ""},
             "environment": {"type": "dict", "default": {}},
@@ -605,6 +626,10 @@ def main() -> None:
                 "write it to app_environment"
             )
     deployment = Deployment(options, module.check_mode)
+    needs = needed(options) if options["state"] in ("released", "staged") else []
+    if needs and not module.check_mode:
+        module.exit_json(changed=False, needs=needs)
+    deployment.actions += needs
     try:
         with Path(f"/run/lock/gatehouse-{options['name']}.lock").open("w") as lock:
             # Held until the process ends; a second play on this host waits here.

@@ -192,7 +192,9 @@ def main() -> None:
     host.install()
     sites = host.foresee(params["names"]) if module.check_mode else host.tend()
     changed = bool(host.written) or any(site["state"] in ("issued", "reloaded", "due") for site in sites)
-    result = {"changed": changed, "missing": missing, "sites": sites, "diff": host.diff}
+    lines = [f"{path}: changed" for path in sorted(host.written)]
+    lines += [f"certificate {site['name']}: {site['state']}" for site in sites if site["state"] != "current"]
+    result = {"changed": changed, "changes": lines, "missing": missing, "sites": sites, "diff": host.diff}
     if refused := [site for site in sites if site["state"] == "refused"]:
         told = "\n".join(f"site {site['name']}: {site['problem']}" for site in refused)
         module.fail_json(msg=f"New certificates are not served:\n{told}", **result)

@@ -76,6 +76,11 @@ differs:
   type: list
   elements: str
   sample: [live]
+changes:
+  description: One line for each of them.
+  returned: always
+  type: list
+  elements: str
 restored:
   description: The restore fired before the controller came back.
   returned: when O(mode=keep)
@@ -90,6 +95,11 @@ RECORD = "/var/lib/gatehouse/firewall.json"
 # On a tmpfs: a reboot forgets an unconfirmed ruleset, and loads the file, which is still the previous one.
 PENDING = "/run/gatehouse-firewall"
 TABLE = ["table", "inet", "gatehouse"]
+SAID = {
+    "file": f"{FILE}: changed",
+    "live": "the live table inet gatehouse: loaded anew",
+    "service": "nftables.service: enabled and started",
+}
 REFUSED = "nft refuses the ruleset, and nothing was changed on the host:\n"
 REPLACE = "table inet gatehouse\ndelete table inet gatehouse\n"
 
@@ -199,7 +209,8 @@ def compare(module: AnsibleModule, text: str) -> None:
                 "after": "enabled and started\n",
             }
         )
-    module.exit_json(changed=bool(differs), differs=differs, installed=installed, diff=diff)
+    changes = [SAID[what] for what in differs]
+    module.exit_json(changed=bool(differs), differs=differs, installed=installed, diff=diff, changes=changes)
 
 
 def disarm(token: str) -> None:

@@ -8,7 +8,7 @@ import ipaddress
 import json
 import resource
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,11 @@ options:
     description: This machine's address on the private network, so that the hosts' firewalls know the controller.
     type: str
     required: true
-  image_tag: {description: Tag of the images that the containers start from, type: str, required: true}
+  image_tag: {description: Tag of the bare images, type: str, required: true}
+  prepared_tag:
+    description: Tag of the images, made from the bare ones, that the containers start from; empty for the bare ones.
+    type: str
+    default: ''
   keys: {description: Folder with the keys that every container mounts, type: str, required: true}
   controller_edge_address: {description: This machine's address on the edge network, type: str, required: true}
   client: {description: Name of the container that stands on the edge only; none if empty, type: str, default: ''}
@@ -74,7 +78,9 @@ removed_containers:
   description: Containers of this lab for which no host stands any more, or whose network has to change.
   type: list
   returned: success
-releases: {description: Debian releases whose images are missing, type: list, returned: success}
+releases: {description: Debian releases whose bare images are missing, type: list, returned: success}
+prepared_releases: {description: Debian releases whose prepared images are missing, type: list, returned: success}
+run_options: {description: Options that a container needs on this machine, type: list, returned: success}
 outdated_images: {description: Images of other recipes that no other lab uses, type: list, returned: success}
 addresses: {description: The address on which each host's SSH answers, type: dict, returned: success}
 acme_address: {description: The address of the ACME authority; empty if there is none, type: str, returned: success}
@@ -181,8 +187,14 @@ def network_stands(wanted: dict[str, str], networks: Sequence[dict[str, Any]]) -
     )
 
 
+def current(name: str, tag: str, prepared_tag: str) -> bool:
+    """Return whether an image is of the recipes of these tags; without `prepared_tag`, any made from `tag` is."""
+    found = name.rpartition(":")[2]
+    return found in (tag, prepared_tag) or (not prepared_tag and found.startswith(f"{tag}-"))
+
+
 def outdated_images(
-    images: Sequence[dict[str, Any]], containers: Sequence[dict[str, Any]], tag: str, lab: str
+    images: Sequence[dict[str, Any]], containers: Sequence[dict[str, Any]], tag: str, lab: str, prepared_tag: str = ""
 ) -> list[str]:
     """Return the names of the lab's images of other recipes that no other lab's container was made from."""
     used = {container["ImageID"] for container in containers if (container.get("Labels") or {}).get(LABEL) != lab}
@@ -190,8 +202,18 @@ def outdated_images(
         name
         for image in images
         for name in image.get("Names") or []
-        if name.startswith(f"{IMAGES}-") and not name.endswith(f":{tag}") and image["Id"] not in used
+        if name.startswith(f"{IMAGES}-") and not current(name, tag, prepared_tag) and image["Id"] not in used
     )
+
+
+def missing_images(
+    releases: Iterable[str], present: Container[str], tag: str, prepared_tag: str
+) -> tuple[list[str], list[str]]:
+    """Return the releases whose bare images have to be made, and those whose prepared ones have to."""
+    if not prepared_tag:
+        return sorted(release for release in releases if image_name(release, tag) not in present), []
+    prepared = sorted(release for release in releases if image_name(release, prepared_tag) not in present)
+    return missing_images(prepared, present, tag, "")[0], prepared
 
 
 def _json(module: AnsibleModule, *argv: str) -> list[dict[str, Any]]:
@@ -213,10 +235,11 @@ def main() -> None:
             "hosts": {"type": "list", "elements": "dict", "required": True},
             "client": {"type": "str", "default": ""},
             "acme": {"type": "str", "default": ""},
+            "prepared_tag": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
-    lab, tag, client = (module.params[name] for name in ("name", "image_tag", "client"))
+    lab, tag, prepared_tag, client = (module.params[name] for name in ("name", "image_tag", "prepared_tag", "client"))
     if shutil.which("podman") is None:
         module.fail_json(msg="podman is not installed (check mode installs nothing): install Debian's package podman")
     settings, problems = {}, []
@@ -261,12 +284,13 @@ def main() -> None:
     limits = container_limits(
         capabilities, {name: resource.getrlimit(which)[1] for name, (which, _) in WANTED_LIMITS.items()}
     )
-    common = {
-        "cmd_args": ["--runtime", runtime],
+    options = ["--runtime", runtime or ""]
+    common: dict[str, list[str]] = {
+        "cmd_args": options,
         "ulimit": limits,
         "volume": [f"{module.params['keys']}:/etc/ssh/lab:ro"],
     }
-    wanted = plan_containers(lab, hosts, tag, common)
+    wanted = plan_containers(lab, hosts, prepared_tag or tag, common)
     wanted_networks = [
         {
             "name": f"gatehouse-{lab}-{place}",
@@ -283,6 +307,8 @@ def main() -> None:
     images = _json(module, "podman", "images", "--format", "json")
     present = {name for image in images for name in image.get("Names") or []}
 
+    releases, prepared_releases = missing_images({host["release"] for host in hosts}, present, tag, prepared_tag)
+
     missing_networks = [one for one in wanted_networks if not network_stands(one, networks)]
     # podman changes no network on which a container stands.
     moved = {one["name"] for one in missing_networks}
@@ -298,8 +324,10 @@ def main() -> None:
             if one["name"] in removed or one["name"] not in inspected or not stands(one, inspected[one["name"]])
         ],
         removed_containers=removed,
-        releases=sorted({host["release"] for host in hosts if image_name(host["release"], tag) not in present}),
-        outdated_images=outdated_images(images, everything, tag, lab),
+        releases=releases,
+        prepared_releases=prepared_releases,
+        run_options=[*common["cmd_args"], *(f"--ulimit={limit}" for limit in limits)],
+        outdated_images=outdated_images(images, everything, tag, lab, prepared_tag),
         addresses={host["name"]: host["ansible_host"] for host in hosts},
         acme_address=own.get(acme, ""),
     )  # fmt: skip

@@ -3,8 +3,7 @@
 
 What callers need is in nginx_tree.yml beside it (`ansible-doc nginx_tree`). A run may be killed at any moment: what it
 wrote before the rename of `active` is swept away by the next run; what it did after that is completed or put back,
-because only `trees/proven` tells which trees a running server has answered with. This is one file, though a long one,
-because neither ansible-lint nor mypy can follow a module to a role's own module_utils.
+because only `trees/proven` tells which trees a running server has answered with.
 """
 
 from __future__ import annotations
@@ -28,14 +27,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gatehouse.core.plugins.module_utils.debian import not_installed
+from ansible_collections.gatehouse.core.plugins.module_utils.nginx_host import (
+    READERS,
+    SOCKET,
+    settle_unit,
+    unreadable,
+)
 
 NGINX = "/usr/sbin/nginx"
 GLOBALS = ("-g", "daemon on; master_process on;")  # Debian's unit starts nginx so: test it so
 PID_FILE = Path("/run/nginx.pid")
-SOCKET = Path("/run/nginx-identity.sock")
 IDENTITY = "identity.conf"
 SECRETS = "secrets/"  # files of a tree that only root and nginx's workers read, and that no diff shows
-READERS = "www-data"
 ANSWER = re.compile(r'return 200 ".*";')
 NAME = re.compile(r"(\d{4,})-[0-9a-f]{8}")
 TIMED = re.compile(r"^\S+ \S+ (\[\w+\]) \d+#\d+:", re.MULTILINE)
@@ -408,6 +412,13 @@ def converge(store: Store, server: Server, options: dict[str, Any], check: bool,
     missing = [path for path in (NGINX, *options["depends"], *options["needs"]) if not Path(path).is_file()]
     if missing and not check:
         raise RefusedError(f"not on this host: {', '.join(missing)}")
+    # A run that only looks may come before the one that makes the folder.
+    if (bare := unreadable(options["readable"])) and not check:
+        raise RefusedError(
+            f"nginx serves files from {', '.join(bare)}, and its workers ({READERS}) cannot read that; "
+            "make the folder before the proxy, readable for all (mode 0755), as each folder above it"
+        )
+    unit_before, unit_after = settle_unit(options["open_files"], check) if options["open_files"] else ({}, {})
     status = server.status()
     present = set(options["depends"]) - set(missing)
     sums = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in present}
@@ -423,9 +434,10 @@ def converge(store: Store, server: Server, options: dict[str, Any], check: bool,
         after["nginx.conf"] = "# a link to active/nginx.conf\n"
     served = name == live and store.linked() and not status.stray and server.serves(name, status.master)
     result.update(
-        before=conceal({path: text for path, text in before.items() if after.get(path) != text}, "former"),
-        after=conceal({path: text for path, text in after.items() if before.get(path) != text}, "new"),
-        changed=not (served and status.enabled and store.proven()[-1:] == [name]),
+        before=conceal({path: text for path, text in before.items() if after.get(path) != text}, "former")
+        | unit_before,
+        after=conceal({path: text for path, text in after.items() if before.get(path) != text}, "new") | unit_after,
+        changed=not (served and status.enabled and not unit_after and store.proven()[-1:] == [name]),
         tree=name,
         previous=live,
         id=digest(texts),
@@ -438,7 +450,7 @@ def converge(store: Store, server: Server, options: dict[str, Any], check: bool,
             store.create(name, texts)
         warnings = server.test(store, name)
         result["tested"] = True
-    if status.unit_changed and not check:
+    if (status.unit_changed or unit_after) and not check:
         server.call("systemctl", "daemon-reload")
     if result["changed"] and not check:
         if not served:
@@ -473,6 +485,9 @@ def main() -> None:
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "depends": {"type": "list", "elements": "path", "default": []},
             "needs": {"type": "list", "elements": "path", "default": []},
+            "packages": {"type": "list", "elements": "str", "default": ["nginx"]},
+            "open_files": {"type": "int", "default": 0},
+            "readable": {"type": "list", "elements": "str", "default": []},
             "keep": {"type": "int", "default": 5},
             "state": {"choices": ["present", "patched", "rollback"], "default": "present"},
             "tree": {"default": "previous"},
@@ -484,6 +499,9 @@ def main() -> None:
     store, options = Store(Path("/etc/nginx")), module.params
     server = Server(Path(options["error_log"]), options["timeout"])
     result: dict[str, Any] = {"changed": False, "outcome": "none", "tested": False}
+    absent = not_installed(options["packages"]) if options["state"] == "present" else []
+    if absent and not module.check_mode:
+        module.exit_json(missing_packages=absent, **result)
     try:
         with store.locked() if store.root.is_dir() else contextlib.nullcontext():
             for warning in run(store, server, options, module.check_mode, result):
@@ -493,6 +511,8 @@ def main() -> None:
         with contextlib.suppress(RefusedError, OSError):  # its own failure must not hide what nginx said
             runs = any(server.status()[:2])
         module.fail_json(msg=str(error), serves=server.answer(), runs=runs, **result)
+    if absent:
+        result.update(changed=True, missing_packages=absent)
     module.exit_json(**result)
 
 

@@ -85,11 +85,12 @@ def role_needs(
 
 
 def spec_options(specs: Any) -> dict[str, Any]:
-    """Return the options of entry point main in a parsed meta/argument_specs.yml; {} where there is none."""
-    value = specs
-    for key in ("argument_specs", "main", "options"):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return dict(value or {})
+    """Return the options of entry point main, or of the only one, in a parsed meta/argument_specs.yml; else {}."""
+    points = specs.get("argument_specs") if isinstance(specs, Mapping) else None
+    points = points if isinstance(points, Mapping) else {}
+    point = points.get("main", next(iter(points.values()), None))
+    options = point.get("options") if isinstance(point, Mapping) else None
+    return dict(options or {})
 
 
 def play_roles(playbook: Any) -> list[dict[str, Any]]:

@@ -63,4 +63,5 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             changed = [forget(file, options["kind"]) for file in files]
         else:
             changed = [note(file, options["kind"], options["reason"]) for file in files]
-        return {**result, "changed": any(changed)}
+        hosts = [str(host) for host, was in zip(options["hosts"], changed, strict=True) if was]
+        return {**result, "changed": any(changed), "changes": [f"{host}: {options['state']}" for host in hosts]}

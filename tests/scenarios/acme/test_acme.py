@@ -15,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import testinfra
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -272,7 +271,7 @@ def test_another_authority_is_asked_anew_and_the_account_with_the_first_one_is_k
     estate: Estate, authority: str
 ) -> None:
     host, accounts = estate.host("proxy1"), "ls /var/lib/gatehouse/acme/certbot/accounts/*/dir"
-    pebble = testinfra.get_host(f"podman://{estate.lab}-pebble")
+    pebble = estate.inside("pebble")
     pebble.check_output("sed 's/:14000/:14001/; s/:15000/:15001/' /etc/pebble/config.json > /etc/pebble/second.json")
     start = "systemd-run --quiet --collect --unit=second -E PEBBLE_VA_NOSLEEP=1 -E PEBBLE_WFE_NONCEREJECT=0"
     pebble.check_output(f"{start} pebble -config /etc/pebble/second.json; sleep 1")

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import testinfra
 
 from estate import Estate
 
@@ -82,7 +81,7 @@ Visit = Callable[..., list[Reply]]
 @pytest.fixture
 def visit(estate: Estate) -> Visit:
     """Return a function that asks for a path of the site (curl's globs included) and returns every reply."""
-    client = testinfra.get_host(f"podman://{estate.lab}-client")
+    client = estate.inside("client")
 
     def curl(path: str, *options: str) -> list[Reply]:
         words = " ".join(f"'{option}'" for option in options)

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Callable
 
 import pytest
-import testinfra
 from testinfra.host import Host
 
 from cache.asking import Get
@@ -16,7 +15,7 @@ from estate import Answer, Estate
 @pytest.fixture(scope="session")
 def client(estate: Estate) -> Host:
     """Return the host outside the private network. These sites are served in clear: it needs no CA."""
-    return testinfra.get_host(f"podman://{estate.lab}-client")
+    return estate.inside("client")
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+import pytest
+
 from estate import Estate
 
 GROUPS = ("proxies", "storefront", "dashboard")
@@ -110,3 +112,13 @@ def test_services_run_as_their_own_users_and_start_at_boot(estate: Estate) -> No
         assert service.is_enabled, f"{unit} on {name}"
     processes = estate.host("storefront1").check_output("ps -o user= -C gunicorn,python3 | sort -u").split()
     assert "storefront" in processes
+
+
+@pytest.mark.parametrize("name", ["proxy1", "storefront1", "storefront3"])
+def test_nginx_first_started_with_a_proven_configuration(estate: Estate, name: str) -> None:
+    """Not with Debian's default site, when its package was installed."""
+    host = estate.host(name)
+    assert "nginx" in host.check_output("zgrep -h ' installed nginx-common' /var/log/dpkg.log*")
+    tree = int(host.check_output("stat -c %W /etc/nginx/trees"))
+    log = host.check_output("journalctl --unit nginx --output json --no-pager | head -n 1")
+    assert int(json.loads(log)["__REALTIME_TIMESTAMP"]) / 1_000_000 >= tree > 0

@@ -41,6 +41,7 @@ def test_rules_that_lock_the_controller_out_are_put_back_by_the_host(estate: Est
     code, output = site(estate, firewall_ssh_port=2222, firewall_confirm_timeout=5)
     assert code != 0
     assert "2222" in output
+    assert estate.controller_reaches("storefront1")
     assert (host.check_output(RULES), host.check_output("sha256sum /etc/nftables.conf")) == before
 
 

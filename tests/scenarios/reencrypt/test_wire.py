@@ -12,19 +12,21 @@ from estate import Ask, Estate
 
 from .conftest import DESK, NAMED, PLAIN, SHOP
 
-# Counts the frames with a text in them on the interface of the private network, until it has been silent for long.
+# Counts the frames with a text in them on the interface of the private network, until it is told to and that is silent.
 SNIFF = """
-import socket, sys
+import os, socket, sys
 wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(3))
-wire.bind((sys.argv[1], 0)); wire.settimeout(4)
+wire.bind((sys.argv[1], 0)); wire.settimeout(0.5)
 seen = frames = 0
 print("listening", flush=True)
-try:
-    while True:
+while True:
+    try:
         frame = wire.recv(1 << 17)
         frames += 1; seen += sys.argv[2].encode() in frame
-except TimeoutError:
-    print(frames, seen)
+    except TimeoutError:
+        if os.path.exists("/srv/sniff.stop"):
+            break
+print(frames, seen)
 """
 
 
@@ -34,12 +36,13 @@ def captured(estate: Estate, ask: Ask, url: str) -> tuple[int, int, str]:
     device = proxy.check_output(f"ip -o route get {estate.address('shop1')} | grep -o 'dev [^ ]*' | cut -d' ' -f2")
     proxy.check_output("cat > /srv/sniff.py <<'END'\n" + SNIFF + "END")
     proxy.check_output(
-        f"nohup python3 /srv/sniff.py {device} {marker} > /srv/sniff.out 2>&1 & sleep 1; cat /srv/sniff.out"
+        f"rm -f /srv/sniff.stop /srv/sniff.out; nohup python3 /srv/sniff.py {device} {marker} > /srv/sniff.out 2>&1 &"
+        " until grep -q listening /srv/sniff.out; do sleep 0.05; done"
     )
     answers = [ask(f"{url}/{marker}", "-H", f"X-Marker: {marker}", "-d", marker) for _ in range(10)]
     assert [answer.status for answer in answers] == [200] * 10
     assert all(marker in answer.body for answer in answers)
-    words = proxy.check_output("while ! grep -q '^[0-9]' /srv/sniff.out; do sleep 0.5; done; tail -n 1 /srv/sniff.out")
+    words = proxy.check_output("touch /srv/sniff.stop; until grep '^[0-9]' /srv/sniff.out; do sleep 0.05; done")
     frames, seen = words.split()
     return int(frames), int(seen), marker
 

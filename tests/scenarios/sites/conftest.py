@@ -99,13 +99,17 @@ class Talk:
 
 @pytest.fixture(scope="session")
 def talk(estate: Estate) -> Callable[..., Talk]:
-    """Return a function that says [(seconds, bytes)] to the proxy, over TLS if a name is given."""
+    """Return a function that says [(seconds, bytes)] to the proxy, over TLS if a name is given.
+
+    It listens for `until` seconds, or less where the proxy closes, or has answered and is `quiet` for so many.
+    """
     encoded = base64.b64encode(TALK.encode()).decode()
     estate.client.check_output(f"echo {encoded} | base64 -d > /srv/talk.py")
 
-    def converse(*say: tuple[float, bytes], name: str = "", until: float = 5) -> Talk:
+    def converse(*say: tuple[float, bytes], name: str = "", until: float = 5, quiet: float = 60) -> Talk:
         words = [[moment, base64.b64encode(data).decode()] for moment, data in say]
-        what = {"address": estate.entry, "port": 443 if name else 80, "name": name, "say": words, "until": until}
+        what = {"address": estate.entry, "port": 443 if name else 80, "name": name, "say": words, "until": until,
+                "quiet": quiet}  # fmt: skip
         found = json.loads(estate.client.check_output("python3 /srv/talk.py " + shlex.quote(json.dumps(what))))
         return Talk(found["closed"], [(moment, base64.b64decode(data)) for moment, data in found["pieces"]])
 

@@ -50,7 +50,7 @@ def test_a_websocket_is_opened_where_it_may_be(talk: Converse, protocol: str) ->
     ],
 )
 def test_no_other_upgrade_reaches_an_application(talk: Converse, path: str, headers: tuple[str, ...]) -> None:
-    found = talk((0, request(path, *headers)), name=NAME, until=3)
+    found = talk((0, request(path, *headers)), name=NAME, quiet=1)
     assert b" 101 " not in found.data
     answer = parse(0, found.data.decode())
     if answer.status == 200:

@@ -1,0 +1,135 @@
+#!/usr/bin/python
+"""Target side of apt_packages: find missing packages, point apt at its proxy, keep units from starting meanwhile."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gatehouse.core.plugins.module_utils.debian import not_installed
+
+DOCUMENTATION = r"""
+module: apt_packages
+short_description: Ensure that packages are installed, without opening apt where nothing is missing
+description:
+  - Reads from dpkg what is installed, which takes a hundredth of what apt's cache takes, and leaves what is missing to
+    P(ansible.builtin.apt#module).
+  - Writes apt's proxy before.
+options:
+  names:
+    description: Debian packages. One with a version or a pattern is given to apt on every run.
+    type: list
+    elements: str
+    required: true
+  proxy:
+    description: Proxy that apt goes through, as C(http://host:port); empty for none.
+    type: str
+    default: ''
+  held_units:
+    description: Units that the installation of their package does not start, because they are configured first.
+    type: list
+    elements: str
+    default: []
+  cache_valid_time:
+    description: Age in seconds up to which apt's package lists are not fetched again.
+    type: int
+    default: 0
+  mode:
+    description: Step of the work. The action plugin of the same name chooses it; do not set it.
+    type: str
+    choices: [look, release]
+    default: look
+attributes:
+  check_mode: {support: full, description: Says which packages a run would install.}
+author: Gatehouse
+"""
+
+EXAMPLES = r"""
+- name: Install what the roles after this one need, with nginx not yet serving anything
+  apt_packages:
+    names: [ca-certificates, nginx, nftables]
+    held_units: [nginx.service]
+"""
+
+RETURN = r"""
+missing: {description: The packages that were not installed., type: list, returned: always}
+changes: {description: "One line for each package and file.", type: list, returned: always}
+ansible_facts: {description: C(distribution_major_version) of the host., type: dict, returned: always}
+"""
+
+MARK = "// This file is written by Gatehouse (role base): change the inventory, not this file.\n"
+PROXY = Path("/etc/apt/apt.conf.d/01gatehouse-proxy")
+# A mask that the next boot forgets (systemd.unit(5)).
+RUNTIME = Path("/run/systemd/system")
+UNITS = (Path("/etc/systemd/system"), Path("/usr/lib/systemd/system"), Path("/lib/systemd/system"))
+
+
+def write_proxy(proxy: str, check: bool) -> list[str]:
+    """Make apt's proxy so; return what changed."""
+    lines = [f'Acquire::{scheme}::Proxy "{proxy}";\n' for scheme in ("http", "https")]
+    text = "".join([MARK, *lines]) if proxy else ""
+    found = PROXY.read_text() if PROXY.is_file() else ""
+    if found == text:
+        return []
+    if not check and text:
+        PROXY.write_text(text)
+        PROXY.chmod(0o644)
+    elif not check:
+        PROXY.unlink()
+    return [f"{PROXY}: {'changed' if found and text else 'added' if text else 'removed'}"]
+
+
+def masks(units: list[str]) -> list[Path]:
+    """Return our masks of `units` that are in place."""
+    return [path for path in map(RUNTIME.joinpath, units) if path.is_symlink() and path.readlink() == Path("/dev/null")]
+
+
+def hold(units: list[str]) -> None:
+    """Mask the units that no package has brought yet."""
+    for unit in units:
+        if not any((folder / unit).exists() for folder in UNITS) and not masks([unit]):
+            RUNTIME.mkdir(parents=True, exist_ok=True)
+            (RUNTIME / unit).symlink_to("/dev/null")
+
+
+def release(units: list[str]) -> None:
+    """Take the masks away, those of an interrupted run too."""
+    if held := masks(units):
+        for path in held:
+            path.unlink()
+        subprocess.run(["/usr/bin/systemctl", "daemon-reload"], check=True, timeout=60)
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    module = AnsibleModule(
+        supports_check_mode=True,
+        argument_spec={
+            "names": {"type": "list", "elements": "str", "required": True},
+            "proxy": {"type": "str", "default": ""},
+            "held_units": {"type": "list", "elements": "str", "default": []},
+            "cache_valid_time": {"type": "int", "default": 0},
+            "mode": {"choices": ["look", "release"], "default": "look"},
+        },
+    )
+    params, check = module.params, module.check_mode
+    try:
+        missing = not_installed(params["names"])
+        changes = write_proxy(params["proxy"], check)
+        if not check:
+            if missing and params["mode"] == "look":
+                hold(params["held_units"])
+            else:
+                release(params["held_units"])
+    except (OSError, subprocess.SubprocessError) as error:
+        module.fail_json(msg=f"apt_packages: {error}")
+    about = platform.freedesktop_os_release()
+    facts = {"distribution_major_version": about.get("VERSION_ID", "").partition(".")[0]}
+    changes += [f"package {name}: installed" for name in missing]
+    module.exit_json(changed=bool(changes), missing=missing, changes=changes, ansible_facts=facts)
+
+
+if __name__ == "__main__":
+    main()
