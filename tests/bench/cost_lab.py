@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from typing import Any
 import yaml
 
 from cost_plan import NOW, RIVAL, THEN
-from cost_runs import play
+from cost_runs import play, tree_memory, undisturbed
 
 # One estate stands at a time, and beside it the rival's host.
 ESTATE, OTHER = 50, 51
@@ -66,6 +67,13 @@ def describe_rival(state: Path) -> dict[str, Any]:
     return {"all": {"vars": lab | connection, "hosts": {"rival1": {"ansible_host": f"10.{OTHER}.0.{PROXY}"}}}}
 
 
+def podman(*arguments: str) -> str:
+    """Return what podman prints; the labs are root's."""
+    become = ["sudo", "-n"] if os.geteuid() else []
+    command = [*become, "podman", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
 class Trees:
     """The tree that is measured, and if asked an older commit in a folder of its own."""
 
@@ -96,8 +104,9 @@ class Trees:
             self.share_releases()
             yield
         finally:
-            (then / ".lab").unlink(missing_ok=True)
-            self.git("worktree", "remove", "--force", str(then))
+            with undisturbed():
+                (then / ".lab").unlink(missing_ok=True)
+                self.git("worktree", "remove", "--force", str(then))
 
     def share_releases(self) -> None:
         """Copy what one tree has built to the other, if that has nothing of this name.
@@ -140,7 +149,8 @@ class Lab:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.take_down()
+        with undisturbed():
+            self.take_down()
         for inventory in self.inventories.values():
             shutil.rmtree(inventory)
 
@@ -148,6 +158,11 @@ class Lab:
         """Boot every host anew; both sides meet hosts of the present recipe."""
         self.take_down()
         self._play("lab_up")
+
+    def memory(self) -> float:
+        """Return the MiB that the processes of all containers hold."""
+        listing = podman("ps", "--filter", f"label=gatehouse.lab={self.name}", "--format", "{{.Pid}}")
+        return sum(tree_memory(Path("/proc"), int(process)) for process in listing.split())
 
     def take_down(self) -> None:
         """Remove the containers, networks and keys, also those that a killed run left."""

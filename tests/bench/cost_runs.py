@@ -12,7 +12,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,9 +88,26 @@ class Peak(threading.Thread):
 
 
 def environment() -> dict[str, str]:
-    """Return this environment without settings of Ansible: a tree's own ansible.cfg holds, and plain output."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    """Return this environment without settings of Ansible: a tree's own ansible.cfg holds, and plain output.
+
+    Python keeps what it compiled, as `make` has it: Ansible would compile itself anew in each run.
+    """
+    settings = ("ANSIBLE_", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(settings)}
     return kept | {"ANSIBLE_NOCOLOR": "1"}
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let no signal end what cleans up."""
+    former = {
+        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def play(tree: Path, arguments: Sequence[str]) -> Run:
@@ -99,6 +117,7 @@ def play(tree: Path, arguments: Sequence[str]) -> Run:
         process = subprocess.Popen(
             ["ansible-playbook", *arguments],
             cwd=tree, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            start_new_session=True,  # the keyboard's signal ends the bench, and the bench its run, or its clean-up ends too
         )  # fmt: skip
         peak = Peak(process.pid)
         peak.start()

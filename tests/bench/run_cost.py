@@ -10,9 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -24,7 +22,7 @@ from typing import Any
 import yaml
 
 from bench_report import between
-from cost_lab import Lab, Trees
+from cost_lab import Lab, Trees, podman
 from cost_plan import NOW, PARTS, RIVAL, Step, minutes, plan, turns
 from cost_report import estate_table, growth, plot, rival_table, sweep_sizes, sweep_table
 from cost_runs import Run, play
@@ -87,17 +85,9 @@ class Results:
         return cls(**found, samples=samples)
 
 
-def available() -> float:
-    """Return the GiB of memory that this machine has left."""
-    found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
-    return int(found[1]) / 1024**2 if found else 0.0
-
-
 def images() -> str:
     """Return the ids of the images that labs boot from."""
-    become = ["sudo", "-n"] if os.geteuid() else []
-    command = ["podman", "images", "--quiet", "--no-trunc", "--filter", "reference=gatehouse-lab-*"]
-    return subprocess.run([*become, *command], capture_output=True, text=True, check=True, timeout=60).stdout
+    return podman("images", "--quiet", "--no-trunc", "--filter", "reference=gatehouse-lab-*")
 
 
 class Bench:
@@ -138,11 +128,10 @@ class Bench:
 
     def _size(self, size: int) -> None:
         with Lab(self.trees, f"bench-{size}", size) as lab:
-            before = available()
             first, idle = (self.steps[f"sweep {kind} {size}"] for kind in ("first", "idle"))
             self._rounds(first, partial(self._first, lab))
             self._idle(idle, partial(self._run, lab, "site.yml"))
-            self.results.hosts_memory[str(size)] = before - available()
+            self.results.hosts_memory[str(size)] = lab.memory() / 1024
 
     def _rounds(self, step: Step, sample: Callable[..., Run]) -> None:
         for turn, sides in enumerate(turns(step.sides, step.runs), 1):
@@ -280,7 +269,7 @@ def report(results: Results) -> str:
         parts.append(f"One proxy and more and more application hosts, {place}. Medians.")
         parts.append(sweep_table(samples, results.hosts_memory))
         held = results.hosts_memory.get(str(sizes[-1]))
-        took = f", whose containers took {held:.1f} GiB of memory" if held else ""
+        took = f", whose containers held {held:.1f} GiB of memory" if held else ""
         parts.append(f"{growth(samples)} The largest estate had {sizes[-1]} application hosts{took}.".strip())
     return "\n\n".join(parts)
 

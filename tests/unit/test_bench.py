@@ -484,7 +484,7 @@ def test_a_report_has_what_was_measured_and_no_more() -> None:
     assert "busy" not in text
     assert "busy with other work** (a load of 7.1 before)" in report(replace(results, load=7.12))
     assert "commit c0ffee, and abc1234 in turns on the same hosts" in text
-    assert "The largest estate had 30 application hosts, whose containers took 2.0 GiB of memory." in text
+    assert "The largest estate had 30 application hosts, whose containers held 2.0 GiB of memory." in text
     results.samples = {"idle": results.samples["idle"]}
     assert "rival" not in report(results)
     assert "sweep" not in report(results)
