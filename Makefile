@@ -66,8 +66,8 @@ images: .venv/ready
 molecule-%: .venv/ready | $(IMAGES)
 	@.ci/step "Scenario $*" "To look at its hosts: molecule test -s $* --destroy never" molecule test -s $*
 
-bench: .venv/ready ## What a run with nothing to do costs on the lab, which must be up
-	@python3 tests/bench/idle_run.py
+bench: .venv/ready ## What runs cost, on labs of its own; BENCH="--only idle,proxy" makes a part, BENCH=--plan lists all
+	@python3 tests/bench/run_cost.py $(BENCH)
 
 bench-proxy: .venv/ready ## How fast requests go through the proxy, beside others, on a lab of its own (about 12 min)
 	@python3 tests/bench/proxy_path.py $(BENCH)
