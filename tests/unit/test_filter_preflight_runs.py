@@ -286,13 +286,20 @@ def test_certificates_from_files(estate: Any, days: int, name: str, failed: bool
         assert line.startswith(f"proxy_sites[0].certificate.{text}")
 
 
-def test_twenty_hosts_take_less_than_a_second(estate: Any) -> None:
+def test_sixteen_hosts_more_take_little_more_work(estate: Any) -> None:
+    """What a group gives all its hosts is checked once. In processor time and as a ratio: machines differ, and are busy."""
+
+    def work() -> float:
+        start = time.process_time()
+        assert estate.check()[0] is False
+        return time.process_time() - start
+
+    few = min(work() for _ in range(3))
     more = "".join(f"            web{n}: {{private_address: 10.0.1.{n}}}\n" for n in range(3, 19))
     estate.edit(HOSTS, "            web1:", more + "            web1:")
-    start = time.monotonic()
-    failed, report = estate.check()
-    assert time.monotonic() - start < 1
-    assert (failed, report) == (False, "estate of 20 hosts, 1 site, 1 upstream: no problem found")
+    assert estate.check() == (False, "estate of 20 hosts, 1 site, 1 upstream: no problem found")
+    ratio = min(work() for _ in range(3)) / few
+    assert ratio < 3, ratio
 
 
 def test_as_people_run_it(estate: Any) -> None:
