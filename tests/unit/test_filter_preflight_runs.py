@@ -287,7 +287,7 @@ def test_certificates_from_files(estate: Any, days: int, name: str, failed: bool
 
 
 def test_sixteen_hosts_more_take_little_more_work(estate: Any) -> None:
-    """What a group gives all its hosts is checked once. In processor time and as a ratio: machines differ, and are busy."""
+    """What a group gives its hosts is checked once. A ratio of processor time: machines differ, and are busy."""
 
     def work() -> float:
         start = time.process_time()
@@ -299,7 +299,7 @@ def test_sixteen_hosts_more_take_little_more_work(estate: Any) -> None:
     estate.edit(HOSTS, "            web1:", more + "            web1:")
     assert estate.check() == (False, "estate of 20 hosts, 1 site, 1 upstream: no problem found")
     ratio = min(work() for _ in range(3)) / few
-    assert ratio < 3, ratio
+    assert ratio < 2, ratio
 
 
 def test_as_people_run_it(estate: Any) -> None:
