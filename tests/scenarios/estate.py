@@ -93,7 +93,11 @@ class Estate:
     def podman(self, verb: str, name: str) -> None:
         """Stop, start or kill the container of one host of this lab; SSH connections to it begin anew."""
         Path(self.connections.name, name).unlink(missing_ok=True)
-        subprocess.run(["podman", verb, f"{self.lab}-{name}"], check=True, capture_output=True, timeout=60)
+        verbs = [[verb]]
+        if verb == "kill":  # it does not wait; until the network is gone, the host's kernel refuses connections at once
+            verbs.append(["wait", "--condition=exited"])
+        for words in verbs:
+            subprocess.run(["podman", *words, f"{self.lab}-{name}"], check=True, capture_output=True, timeout=60)
 
     def play(self, playbook: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a playbook of the project on this inventory; the caller looks at status and output."""

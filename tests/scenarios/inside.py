@@ -14,7 +14,7 @@ ENVIRONMENT = "HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 class Inside(BaseBackend):  # type: ignore[misc]
     """Runs commands as root in a container that stays up.
 
-    Tests ask as the client some two thousand times, and `podman exec` starts two programs of its own for each: 0.2 s
+    Tests ask as the client well over a thousand times, and `podman exec` starts two programs of its own for each: 0.2 s
     against 0.01 s.
     """
 

@@ -14,6 +14,8 @@ import pytest
 import testinfra
 from testinfra.host import Host
 
+from engine.adhoc import Adhoc, Run
+
 PROJECT = Path(__file__).parents[3]
 INVENTORY = os.environ["GATEHOUSE_INVENTORY"]
 ENVIRONMENT = {
@@ -49,15 +51,19 @@ def tree(word: str = "one", **more: str) -> dict[str, str]:
     return {"nginx.conf": CONF, "sites/one.conf": site(word), **sites}
 
 
-def start(hosts: str, module: str, arguments: str, *flags: str) -> subprocess.Popen[str]:
+@functools.cache
+def adhoc() -> Adhoc:
+    return Adhoc(ENVIRONMENT, PROJECT)
+
+
+def start(hosts: str, module: str, arguments: str, *flags: str) -> Run:
     """Start an ad-hoc task and do not wait for it."""
-    command = ["ansible", hosts, "-i", INVENTORY, "-m", module, "-a", arguments, *flags]
-    return subprocess.Popen(command, env=ENVIRONMENT, cwd=PROJECT, text=True, stdout=-1, stderr=-1)  # noqa: S603
+    return adhoc().start(hosts, "-i", INVENTORY, "-m", module, "-a", arguments, *flags)
 
 
-def results(task: subprocess.Popen[str]) -> dict[str, dict[str, Any]]:
+def results(task: Run) -> dict[str, dict[str, Any]]:
     """Wait for an ad-hoc task, return {host: result}."""
-    out, err = task.communicate(timeout=120)
+    out, err = task.output()
     assert out.startswith("{"), f"{out}\n{err}"
     hosts: dict[str, dict[str, Any]] = json.loads(out)["plays"][0]["tasks"][0]["hosts"]
     return hosts
@@ -78,12 +84,12 @@ class Engine:
             sudo=True,
         )
 
-    def start(self, files: dict[str, str], *flags: str, **options: Any) -> subprocess.Popen[str]:
+    def start(self, files: dict[str, str], *flags: str, **options: Any) -> Run:
         """Start a run of nginx_tree and do not wait for it."""
         arguments = json.dumps({"files": files, "timeout": 10, **options})
         return start(self.name, "nginx_tree", arguments, "--become", *flags)
 
-    def finish(self, run: subprocess.Popen[str]) -> dict[str, Any]:
+    def finish(self, run: Run) -> dict[str, Any]:
         """Wait for a run and return its result."""
         return results(run)[self.name]
 
@@ -152,3 +158,15 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     host: Engine = request.param
     host.begin()
     return host
+
+
+@pytest.fixture(scope="session")
+def killed() -> subprocess.CompletedProcess[str]:
+    """Return the run that kills nginx_tree at each of its steps, on all hosts at once."""
+    playbook = str(PROJECT / "molecule/engine/killed.yml")
+    command = ["ansible-playbook", playbook, "-i", INVENTORY, "-e", "{killed_first: 1, killed_last: 26}"]
+    plain = {"ANSIBLE_STDOUT_CALLBACK": "default", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
+    environment = {**ENVIRONMENT, **plain}
+    return subprocess.run(  # noqa: S603
+        command, env=environment, cwd=PROJECT, text=True, capture_output=True, check=False, timeout=1200
+    )

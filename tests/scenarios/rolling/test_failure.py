@@ -43,11 +43,11 @@ def test_bad_releases_are_put_back_while_nobody_notices(shop: Shop, load: Loadin
         shop.assert_as_before(version)
         assert_refused(
             shop.deploy("2.0.0-error"),
-            "did not answer 200 at http://127.0.0.1:3000/healthz within 3 s (status 500: broken)",
+            "did not answer 200 at http://127.0.0.1:3000/healthz within 6 s (status 500: broken)",
             "shop answers 500 to /healthz",
         )
         shop.assert_as_before(version)
-        assert_refused(shop.deploy("2.0.0-hang"), "/healthz within 3 s (timed out)", "was put back and answers.")
+        assert_refused(shop.deploy("2.0.0-hang"), "/healthz within 6 s (timed out)", "was put back and answers.")
         shop.assert_as_before(version)
         # Well when asked on its own host: only a proxy notices.
         assert_refused(
