@@ -124,8 +124,8 @@ def growth(samples: Samples) -> str:
             / median(samples[sweep_row(kind, small)][NOW], seconds)
             for kind in ("idle", "first")
         ]
-        parts.append(f"from {small} to {large} hosts {factors[0]:.1f} times, and the first run {factors[1]:.1f} times")
-    return f"The idle run grows {'; '.join(parts)}." if parts else ""
+        parts.append(f"{factors[0]:.1f} and {factors[1]:.1f} times as long with {large} hosts as with {small}")
+    return f"The idle run and the first run take {', '.join(parts)}." if parts else ""
 
 
 def _memory(run: Run) -> float:

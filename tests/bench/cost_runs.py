@@ -117,7 +117,7 @@ def play(tree: Path, arguments: Sequence[str]) -> Run:
         process = subprocess.Popen(
             ["ansible-playbook", *arguments],
             cwd=tree, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            start_new_session=True,  # so that Ctrl-C ends the bench, and the bench its run
+            start_new_session=True,  # Ctrl-C is the bench's alone, which ends its run but not its clean-up
         )  # fmt: skip
         peak = Peak(process.pid)
         peak.start()

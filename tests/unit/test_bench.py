@@ -418,7 +418,10 @@ def test_a_sweep_has_a_row_for_each_size_and_tells_its_growth() -> None:
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| 3", "| 10", "| 30"]
     assert lines[0].count("|") == lines[4].count("|")
     assert lines[4].endswith("| 2.0 |")
-    assert "from 10 to 30 hosts 3.0 times, and the first run 3.0 times." in growth(MEASURED)
+    assert (
+        "3.3 and 3.3 times as long with 10 hosts as with 3, 3.0 and 3.0 times as long with 30 hosts as with 10."
+        in growth(MEASURED)
+    )
     assert growth({row: sides for row, sides in MEASURED.items() if row.endswith(" 3")}) == ""
 
 
