@@ -56,3 +56,45 @@ def test_a_missing_archive_is_an_error_except_in_check_mode(asked: Any, tmp_path
         asked(archive=missing)
     with pytest.raises(AnsibleActionFail, match="there is no release archive"):
         asked(archive=missing, inputs="i" * 64)
+
+
+def provide(monkeypatch: pytest.MonkeyPatch, answers: dict[str, dict[str, Any]]) -> tuple[dict[str, Any], list[Any]]:
+    """Run the action on a host that lacks something; return the result, and (module, arguments) of the calls."""
+    import app_release
+
+    arguments = {"state": "staged", "sha256": "b" * 64, "user": "shop", "web_server_user": "www-data"}
+    task = Mock(check_mode=False, async_val=0, args={**arguments, "packages": ["nodejs", "php=8.4*"]})
+    action = app_release.ActionModule(task, Mock(), Mock(), Mock(), Mock(), Mock())
+    calls: list[Any] = []
+
+    def execute(module_name: str, module_args: dict[str, Any], task_vars: Any = None) -> dict[str, Any]:
+        calls.append((module_name.rpartition(".")[2], dict(module_args)))
+        if module_name != "app_release":
+            return answers[module_name.rpartition(".")[2]]
+        needs = ["install package nodejs", "install package php=8.4*", "create account shop"]
+        return {"changed": False, "needs": needs} if module_args["packages"] else {"changed": False, "actions": []}
+
+    monkeypatch.setattr(action, "_execute_module", execute)
+    monkeypatch.setattr(action, "_remove_tmp_path", Mock())
+    return action.run(task_vars={}), calls
+
+
+def test_what_a_host_lacks_is_provided_by_ansibles_own_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    result, calls = provide(monkeypatch, {"apt": {"changed": True}, "user": {"changed": True}})
+    assert [name for name, _ in calls] == ["app_release", "apt", "user", "user", "app_release"]
+    assert calls[1][1] == {"name": ["nodejs", "php=8.4*"], "install_recommends": False}
+    assert (calls[2][1]["name"], calls[2][1]["shell"], calls[2][1]["password"]) == ("shop", "/usr/sbin/nologin", "!")
+    assert calls[3][1] == {"name": "www-data", "groups": ["shop"], "append": True}
+    assert result["changed"] is True
+    assert result["changes"] == ["install package nodejs", "install package php=8.4*", "create account shop"]
+
+
+def test_a_package_that_only_apt_can_judge_changes_nothing_when_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    result, _ = provide(monkeypatch, {"apt": {"changed": False}, "user": {"changed": False}})
+    assert (result["changed"], result["changes"]) == (False, [])
+
+
+def test_a_failure_of_apt_ends_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    result, calls = provide(monkeypatch, {"apt": {"failed": True, "msg": "no lists"}, "user": {}})
+    assert (result["failed"], result["msg"]) == (True, "no lists")
+    assert [name for name, _ in calls] == ["app_release", "apt"]

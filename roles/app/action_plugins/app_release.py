@@ -50,10 +50,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                     f"there is no release archive {archive}: build it, or set app_archive to one that is there"
                 )
         answer = self._execute_module(module_name="app_release", module_args=options, task_vars=task_vars)
-        needs = answer.pop("needs", [])
-        if needs:
-            if failed := self._provide(needs, options, task_vars):
+        provided: list[str] = []
+        if needs := answer.pop("needs", []):
+            provided, failed = self._provide(needs, options, task_vars)
+            if failed:
                 return {**result, **failed}
+            # Without the packages: one that only apt can judge (a version, a pattern) would be missing again.
+            options["packages"] = []
             answer = self._execute_module(module_name="app_release", module_args=options, task_vars=task_vars)
         if answer.pop("needs_archive", False):
             if not archive.is_file():
@@ -63,27 +66,32 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             options["archive"] = remote
             answer = self._execute_module(module_name="app_release", module_args=options, task_vars=task_vars)
         self._remove_tmp_path(self._connection._shell.tmpdir)
-        if needs and not answer.get("failed"):
+        if provided and not answer.get("failed"):
             answer["changed"] = True
         result.update(answer)
-        result["changes"] = [*needs, *result.get("actions", [])]
+        result["changes"] = [*provided, *result.get("actions", [])]
         return result
 
-    def _provide(self, needs: list[str], options: dict[str, Any], task_vars: Any) -> dict[str, Any]:
-        """Install the packages and make the account right; return the failure, {} if there is none."""
+    def _provide(self, needs: list[str], options: dict[str, Any], task_vars: Any) -> tuple[list[str], dict[str, Any]]:
+        """Install the packages and make the account right; return those needs that changed the host, and a failure."""
         user, reader = options["user"], options.get("web_server_user")
         install = "install package "
-        packages = [need.removeprefix(install) for need in needs if need.startswith(install)]
-        steps: list[tuple[str, dict[str, Any]]] = []
+        packages = [need for need in needs if need.startswith(install)]
+        account = [need for need in needs if need not in packages]
+        names = [need.removeprefix(install) for need in packages]
+        steps: list[tuple[list[str], str, dict[str, Any]]] = []
         if packages:
-            steps.append(("apt", {"name": packages, "install_recommends": False}))
-        if len(packages) < len(needs):
-            account = {"home": HOME, "shell": SHELL, "password": PASSWORD}
-            steps.append(("user", {"name": user, "system": True, "create_home": False, **account}))
-        if reader:
-            steps.append(("user", {"name": reader, "groups": [user], "append": True}))
-        for module, arguments in steps:
+            steps.append((packages, "apt", {"name": names, "install_recommends": False}))
+        if account:
+            login = {"home": HOME, "shell": SHELL, "password": PASSWORD}
+            steps.append((account, "user", {"name": user, "system": True, "create_home": False, **login}))
+        if account and reader:
+            steps.append(([], "user", {"name": reader, "groups": [user], "append": True}))
+        provided: list[str] = []
+        for said, module, arguments in steps:
             done: dict[str, Any] = self._execute_module(f"ansible.builtin.{module}", arguments, task_vars=task_vars)
             if done.get("failed"):
-                return done
-        return {}
+                return provided, done
+            if done.get("changed"):
+                provided += said or [need for need in account if need not in provided]
+        return provided, {}

@@ -143,8 +143,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             done: dict[str, Any] = self._execute_module("ansible.builtin.apt", packages, task_vars=task_vars)
             if done.get("failed"):
                 return done
-            result = self._execute_module("nginx_tree", arguments, task_vars=task_vars)
-            result["changed"] = True
+            missing = missing if done.get("changed") else []
+            # Without them: one that only apt can judge (a version, a pattern) would be missing again.
+            again = {**arguments, "packages": []}
+            result = self._execute_module("nginx_tree", again, task_vars=task_vars)
+            result["changed"] = bool(result.get("changed") or missing)
         result["changes"] = [f"package {name}: installed" for name in missing]
         return result
 
