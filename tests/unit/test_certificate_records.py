@@ -15,7 +15,11 @@ action_loader.add_directory(str(Path(__file__).resolve().parents[2] / "roles/cer
 
 def keep(folder: Path, certificates: dict[str, str], check: bool = False) -> dict[str, object]:
     """Run the action alone."""
-    task = Mock(args={"folder": str(folder), "certificates": certificates}, check_mode=check, async_val=0)
+    task = Mock(
+        args={"folder": str(folder), "certificates": certificates, "reasons": {"endpoint": "endpoint: it is due"}},
+        check_mode=check,
+        async_val=0,
+    )
     action = action_loader.get(
         "certificate_records", task=task, connection=Mock(), play_context=Mock(), loader=None, templar=None,
         shared_loader_obj=None,
@@ -28,7 +32,7 @@ def test_a_record_is_written_once_and_readable(tmp_path: Path) -> None:
     name = f"endpoint.{hashlib.sha256(b'one').hexdigest()[:16]}.pem"
     assert keep(folder, {"endpoint": "one"}, check=True)["changed"] is True
     assert not folder.exists()
-    assert keep(folder, {"endpoint": "one"})["changes"] == [f"{folder / name}: added"]
+    assert keep(folder, {"endpoint": "one"})["changes"] == ["certificate endpoint: it is due"]
     assert (folder / name).read_text() == "one"
     assert (folder.stat().st_mode & 0o777, (folder / name).stat().st_mode & 0o777) == (0o700, 0o644)
     assert keep(folder, {"endpoint": "one"})["changed"] is False

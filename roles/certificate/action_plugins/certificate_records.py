@@ -11,7 +11,9 @@ from ansible.plugins.action import ActionBase
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Writes `certificates`, {name: PEM}, into `folder`; what is there is left alone.
+    """Writes `certificates`, {name: PEM}, into `folder`, and says by `reasons`, {name: why it was signed}, what is new.
+
+    What is there is left alone.
 
     An action without a module: the controller need not start a program for each of its own files.
     """
@@ -22,14 +24,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         folder = Path(self._task.args["folder"])
-        texts = {}
-        for name, pem in self._task.args["certificates"].items():
-            texts[folder / f"{name}.{hashlib.sha256(pem.encode()).hexdigest()[:16]}.pem"] = str(pem)
+        reasons, written = self._task.args["reasons"], []
         try:
-            written = [path for path, text in texts.items() if not self._is_there(path, text)]
+            for name, pem in self._task.args["certificates"].items():
+                path = folder / f"{name}.{hashlib.sha256(pem.encode()).hexdigest()[:16]}.pem"
+                if not self._is_there(path, str(pem)):
+                    written.append(f"certificate {reasons[name]}")
         except OSError as error:
             raise AnsibleActionFail(f"no record of the certificates could be kept: {error}") from error
-        return {**result, "changed": bool(written), "changes": [f"{path}: added" for path in written]}
+        return {**result, "changed": bool(written), "changes": written}
 
     def _is_there(self, path: Path, text: str) -> bool:
         """Write a record unless it is there, in one rename; tell whether it was."""

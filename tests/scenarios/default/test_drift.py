@@ -44,7 +44,7 @@ RUNS: dict[str, list[Drift]] = {
             "test -x /usr/sbin/logrotate",
         ),
     ],
-    "what was added or loosened": [
+    "what was added, opened or is due": [
         Drift(
             "proxy1",
             "echo 'allow all;' > /etc/nginx/active/sites/orphan.conf",
@@ -52,25 +52,28 @@ RUNS: dict[str, list[Drift]] = {
             "test ! -e /etc/nginx/active/sites/orphan.conf",
         ),
         Drift(
-            "storefront2",
-            f"sed -i 's/^NoNewPrivileges=.*/NoNewPrivileges=no/' {UNIT}",
-            f"write {UNIT}",
-            f"! grep NoNewPrivileges=no {UNIT}",
-        ),
-        Drift(
             "dashboard2",
             "nft add rule inet gatehouse input tcp dport 3000 accept",
             "the live table inet gatehouse: loaded anew",
             "! nft list table inet gatehouse | grep 'dport 3000 accept'",
         ),
+        Drift(
+            "dashboard3", f"{LEAF} > /srv/before", "certificate endpoint: it has ", f"! {LEAF} | cmp -s - /srv/before"
+        ),
     ],
-    "a stopped proxy and a certificate that is due": [
-        Drift("proxy1", "systemctl stop nginx", "nginx: started", "systemctl is-active nginx"),
-        Drift("dashboard3", f"{LEAF} > /srv/before", "days left)", f"! {LEAF} | cmp -s - /srv/before"),
+    # Not beside an edited proxy: what drains a member refuses to build on that.
+    "a loosened sandbox and a stopped endpoint": [
+        Drift(
+            "storefront2",
+            f"sed -i 's/^NoNewPrivileges=.*/NoNewPrivileges=no/' {UNIT}",
+            f"write {UNIT}",
+            f"! grep NoNewPrivileges=no {UNIT}",
+        ),
+        Drift("dashboard1", "systemctl stop nginx", "nginx: started", "systemctl is-active nginx"),
     ],
 }
 # What makes a certificate of 90 days due.
-DUE = json.dumps({"certificate_renew_days": 90, "certificate_days": 120})
+DUE = json.dumps({"certificate_renew_days": 130, "certificate_days": 140})
 
 
 def changed_hosts(output: str) -> list[str]:
@@ -86,7 +89,7 @@ def test_a_run_finds_names_and_repairs(estate: Estate, what: str) -> None:
     for drift in drifts:
         estate.host(drift.host).check_output(drift.command)
     due = ["-e", DUE] if "due" in what else []
-    run = estate.play("site.yml", "--limit", ":".join(drift.host for drift in drifts), *due)
+    run = estate.play("site.yml", "--limit", ":".join(["proxies", *(drift.host for drift in drifts)]), *due)
     assert run.returncode == 0, run.stdout
     for drift in drifts:
         assert drift.said in run.stdout
