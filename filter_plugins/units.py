@@ -14,6 +14,14 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+# An application gets /var/lib/<name>, /run/<name> and an account of its name: these have another owner, or are root.
+_TAKEN = {
+    "apt", "backup", "bin", "certbot", "containers", "credentials", "cryptsetup", "daemon", "dbus", "dhcp",
+    "dpkg", "games", "gatehouse", "initctl", "initramfs", "lock", "log", "logrotate", "mail", "man", "misc",
+    "mount", "network", "news", "nftables", "nginx", "nobody", "pam", "polkit-1", "private", "proxy",
+    "python", "python3", "root", "shm", "ssh", "sshd", "sudo", "sync", "sys", "systemd", "tmpfiles", "ucf",
+    "udev", "user", "utmp", "vim",
+}  # fmt: skip
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+~-]{0,63}")
 _INSIDE = re.compile(r"[0-9A-Za-z._+~@-]+(/[0-9A-Za-z._+~@-]+)*")
 # systemd.resource-control(5): MemoryMax and CPUQuota.
@@ -29,6 +37,11 @@ def unit_name(value: Any) -> str:
         raise AnsibleFilterError(
             f"{json.dumps(value, default=str)} is no name of an application or account;"
             " write at most 31 lower-case letters, digits or -, beginning with a letter"
+        )
+    if value in _TAKEN or value.startswith(("gatehouse-", "systemd-")):
+        raise AnsibleFilterError(
+            f"{json.dumps(value)} is a part of the system, whose folders or account the application would get;"
+            f" write another, such as {value}-app"
         )
     return str(value)
 

@@ -23,7 +23,7 @@ def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     import ansible.module_utils
 
     # In the order in which each needs those before it.
-    for name in ("gatehouse_archive", "gatehouse_fastcgi", "gatehouse_service"):
+    for name in ("gatehouse_archive", "gatehouse_fastcgi", "gatehouse_service", "gatehouse_sandbox"):
         module = importlib.import_module(name)
         monkeypatch.setitem(sys.modules, f"ansible.module_utils.{name}", module)
         monkeypatch.setattr(ansible.module_utils, name, module, raising=False)
@@ -47,7 +47,7 @@ def add(releases: Any, release: str, *paths: str, shared: tuple[str, ...] = ()) 
         for file in sorted(source.rglob("*")):
             tar.add(file, str(file.relative_to(source)), recursive=False)
     record = {"sha256": gatehouse_archive.file_sha256(archive), "inputs": "", "shared": list(shared)}
-    releases.unpack(release, archive, record, [])
+    releases.unpack(release, archive, record, lambda folder: None)
 
 
 def test_what_failed_is_marked_and_listed_last(releases: Any) -> None:

@@ -32,9 +32,10 @@ SUMS = {"/etc/ssl/b.pem": "22", "/etc/ssl/a.pem": "11"}
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Any:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a store with a configuration that was found."""
     os.umask(0o022)
+    monkeypatch.setattr(module.lock, "FOLDER", tmp_path.parent / f"{tmp_path.name}-locks")
     (tmp_path / "nginx.conf").write_text("found\n")
     return module.Store(tmp_path)
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.gatehouse_archive import RELEASE, ArchiveError, prune_choice
 from ansible.module_utils.gatehouse_releases import Releases
+from ansible.module_utils.gatehouse_sandbox import confined, prepare, properties
 from ansible.module_utils.gatehouse_service import (
     FastCgiGate,
     Gate,
@@ -29,6 +29,7 @@ from ansible.module_utils.gatehouse_service import (
 )
 from ansible_collections.gatehouse.core.plugins.module_utils.account import is_member, is_right
 from ansible_collections.gatehouse.core.plugins.module_utils.debian import not_installed
+from ansible_collections.gatehouse.core.plugins.module_utils.lock import LockedError, locked
 
 DOCUMENTATION = r"""
 module: app_release
@@ -87,7 +88,9 @@ options:
     type: bool
     default: false
   migrate:
-    description: Command (argument list) that the application's account runs in the release, with its whole environment.
+    description:
+      - Command (argument list) that the application's account runs in the release, with its whole environment and in
+        the sandbox of O(unit).
     type: list
     elements: str
     default: []
@@ -118,12 +121,19 @@ options:
     type: str
     default: ''
   prepare:
-    description: Command (argument list) that root runs once in the unpacked release, before it is linked.
+    description:
+      - Command (argument list) that is run once in the unpacked release, before it is linked; as the application's
+        account, in the sandbox of O(unit), without the network and with nothing else to write to. The release is root's
+        afterwards.
     type: list
     elements: str
     default: []
   unit:
     description: Text of the systemd unit.
+    type: str
+    default: ''
+  egress:
+    description: What the application may connect to, as text for nft(8) that fills the table C(inet gatehouse_<name>).
     type: str
     default: ''
   environment:
@@ -201,7 +211,9 @@ log: {description: "For O(state=put_back), what the unit wrote since what was un
 
 UNITS = Path("/etc/systemd/system")
 SETTINGS = Path("/etc/gatehouse")
+NFT = "/usr/sbin/nft"
 PATIENCE = 60
+PREPARE_TIMEOUT = 600
 SHORTEST_SECRET = 4
 STATES = ("released", "staged", "migrated", "put_back", "rolled_back", "listed")
 
@@ -217,6 +229,7 @@ class Deployment:
         self.service = Service(self.name, options["user"])
         self.gate = self.wanted_gate()
         self.former = SETTINGS / f"{self.name}.former.json"
+        self.egress = SETTINGS / f"{self.name}.nft"
         self.looks_only = check_mode or options["state"] == "staged"
         self.actions: list[str] = []
         self.pending: list[str] = []
@@ -248,6 +261,7 @@ class Deployment:
         options = self.options
         return [
             ManagedFile(UNITS / self.service.unit, options["unit"], 0o644),
+            ManagedFile(self.egress, options["egress"], 0o644),
             ManagedFile(SETTINGS / f"{self.name}.env", environment_file(self.environment()), 0o644),
             ManagedFile(
                 SETTINGS / f"{self.name}.secrets.env", environment_file(options["secrets"]), 0o600, secret=True
@@ -259,6 +273,8 @@ class Deployment:
         state = self.service.show()["ActiveState"]
         if state != "active":
             return f"it is {state or 'not there'}"
+        if run([NFT, "--terse", "list", "table", "inet", f"gatehouse_{self.name}"], check=False) == "":
+            return "what it may connect to is not in force"
         newer = self.service.older_than([self.releases.home / "current", *(file.path for file in files)])
         if newer:
             return f"it was started before {newer} was changed"
@@ -468,7 +484,15 @@ class Deployment:
         self.actions.append(f"unpack release {release or 'that would be built'}")
         if not self.check_mode:
             record = {name: options[name] for name in ("sha256", "inputs", "shared")}
-            self.releases.unpack(release, Path(options["archive"]), record, options["prepare"])
+            self.releases.unpack(release, Path(options["archive"]), record, self.prepare)
+
+    def prepare(self, folder: Path) -> None:
+        """Run the release's own preparation, if it has one."""
+        options = self.options
+        if options["prepare"]:
+            program, *words = options["prepare"]
+            command = [program if program.startswith("/") else f"{folder}/{program}", *words]
+            prepare(self.name, command, folder, options["unit"], options["user"], PREPARE_TIMEOUT)
 
     def released(self) -> bool:
         """Bring about state `released`; False if the archive must be sent first."""
@@ -510,27 +534,27 @@ class Deployment:
     def migrated(self) -> None:
         """Bring about state `migrated`: the release's own command ran, with the application's account and settings.
 
-        Under systemd, which ends what takes too long with all that it started, and refuses a second one meanwhile.
+        In the sandbox of its unit, and with the rules of the new release for what it may connect to.
         """
         options, release = self.options, self.release_id()
         words, folder = options["migrate"], self.releases.folder / release
         program = words[0] if words[0].startswith("/") else f"{folder}/{words[0]}"
         values = {**self.environment(), **options["secrets"], "APP_RELEASE": release}
-        path = Path(f"/run/gatehouse-{self.name}.migrate.env")
+        path = Path(f"/run/gatehouse/{self.name}.migrate.env")
         file = ManagedFile(path, environment_file(values), 0o600, secret=True)
-        properties = {
-            "EnvironmentFile": path, "WorkingDirectory": folder, "StateDirectory": self.name, "UMask": "0027",
-            "RuntimeMaxSec": options["migrate_timeout"], "NoNewPrivileges": "yes", "PrivateTmp": "yes",
-        }  # fmt: skip
-        command = ["systemd-run", "--quiet", "--pipe", "--wait", "--collect", f"--unit={self.name}-migrate"]
-        command += [f"--uid={options['user']}", *(f"--property={name}={value}" for name, value in properties.items())]
+        own = [f"EnvironmentFile={path}", f"WorkingDirectory={folder}", "UMask=0027"]
         self.actions.append(f"run `{' '.join(words)}` in release {release}")
         if self.check_mode:
             return
+        present = self.egress.read_text() if self.egress.is_file() else ""
         file.write()
         try:
-            run([*command, "--", program, *words[1:]], timeout=options["migrate_timeout"] + PATIENCE)
+            run([NFT, "-f", "-"], text=options["egress"])
+            confinement = [*properties(options["unit"]), *own]
+            confined(f"{self.name}-migrate", [program, *words[1:]], confinement, options["migrate_timeout"])
         except ServiceError as error:
+            if present:
+                run([NFT, "-f", "-"], text=present)
             raise ServiceError(
                 f"the migration of {self.name} {release} failed, and nothing was switched: {error}\n"
                 "Correct it and deploy again; the release that ran before still serves."
@@ -596,6 +620,7 @@ def main() -> None:
             "web_server_user": {"type": "str", "default": ""},
             "prepare": {"type": "list", "elements": "str", "default": []},
             "unit": {"type": "str", "default": ""},
+            "egress": {"type": "str", "default": ""},
             "environment": {"type": "dict", "default": {}},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "address": {"type": "str", "required": True},
@@ -631,15 +656,14 @@ def main() -> None:
         module.exit_json(changed=False, needs=needs)
     deployment.actions += needs
     try:
-        with Path(f"/run/lock/gatehouse-{options['name']}.lock").open("w") as lock:
-            # Held until the process ends; a second play on this host waits here.
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        # A second play on this host waits here.
+        with locked(f"app-{options['name']}"):
             ready = deployment.bring_about(options["state"])
             if not ready:
                 module.exit_json(changed=False, needs_archive=True)
             shown = deployment.service.show()
             listed = deployment.releases.listed()
-    except (ArchiveError, ServiceError, OSError, ValueError) as error:
+    except (ArchiveError, LockedError, ServiceError, OSError, ValueError) as error:
         deployment.tell(f"{options['state']} failed: {error}")
         module.fail_json(msg=str(error), actions=deployment.actions, log=deployment.log, answers=deployment.answers)
     for action in deployment.actions:

@@ -5,8 +5,10 @@ Source: the FastCGI specification, version 1 (https://fastcgi-archives.github.io
 
 from __future__ import annotations
 
+import os
 import re
 import socket
+import stat
 import struct
 import time
 from collections.abc import Mapping
@@ -15,6 +17,7 @@ VERSION = 1
 BEGIN_REQUEST, END_REQUEST, PARAMS, STDIN, STDOUT = 1, 3, 4, 5, 6
 RESPONDER = 1
 REQUEST = 1
+LIMIT = 1 << 22  # bytes of an answer
 # Version, type, request, length of the content, length of the padding, reserved.
 HEADER = struct.Struct(">BBHHBx")
 STATUS = re.compile(rb"^Status:\s*(\d{3})\b", re.IGNORECASE | re.MULTILINE)
@@ -43,19 +46,20 @@ def request(address: str, parameters: Mapping[str, str], timeout: float) -> tupl
     deadline = time.monotonic() + timeout
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout)
-        connection.connect(address)
+        connect(connection, address)
         asked = record(BEGIN_REQUEST, struct.pack(">HB5x", RESPONDER, 0))
         asked += record(PARAMS, pairs(parameters)) + record(PARAMS, b"") + record(STDIN, b"")
         connection.sendall(asked)
         answer = b""
         while True:
-            connection.settimeout(max(0.01, deadline - time.monotonic()))
-            version, kind, _, length, padding = HEADER.unpack(exactly(connection, HEADER.size))
+            version, kind, _, length, padding = HEADER.unpack(exactly(connection, HEADER.size, deadline))
             if version != VERSION:
                 raise FastCgiError("the answer is not FastCGI")
-            content = exactly(connection, length + padding)[:length]
+            content = exactly(connection, length + padding, deadline)[:length]
             if kind == STDOUT:
                 answer += content
+                if len(answer) > LIMIT:
+                    raise FastCgiError(f"the answer has more than {LIMIT} bytes")
             elif kind == END_REQUEST:
                 break
     head, _, text = answer.partition(b"\r\n\r\n")
@@ -66,10 +70,22 @@ def request(address: str, parameters: Mapping[str, str], timeout: float) -> tupl
     return int(found[1]) if found else 200, text.decode(errors="replace")
 
 
-def exactly(connection: socket.socket, count: int) -> bytes:
-    """Read that many bytes."""
+def connect(connection: socket.socket, address: str) -> None:
+    """Connect to a unix socket in a folder of the application's; FastCgiError if what is there is none, as a link."""
+    handle = os.open(address, os.O_PATH | os.O_NOFOLLOW)
+    try:
+        if not stat.S_ISSOCK(os.fstat(handle).st_mode):
+            raise FastCgiError(f"{address} is not a socket")
+        connection.connect(f"/proc/self/fd/{handle}")
+    finally:
+        os.close(handle)
+
+
+def exactly(connection: socket.socket, count: int, deadline: float) -> bytes:
+    """Read that many bytes by a deadline of the monotonic clock."""
     content = b""
     while len(content) < count:
+        connection.settimeout(max(0.01, deadline - time.monotonic()))
         piece = connection.recv(count - len(content))
         if not piece:
             raise FastCgiError("the connection was closed before the answer ended")

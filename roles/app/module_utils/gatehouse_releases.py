@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,25 @@ from ansible.module_utils.gatehouse_archive import (
     tree_digest,
     unpack,
 )
-from ansible.module_utils.gatehouse_service import ManagedFile, ServiceError, environment_file, run
+from ansible.module_utils.gatehouse_service import ManagedFile, ServiceError, environment_file
+
+
+@contextlib.contextmanager
+def acting_as(account: pwd.struct_passwd) -> Iterator[None]:
+    """Do what follows with the rights of an account: what it may not reach, root does not reach for it."""
+    if os.geteuid() != 0:
+        yield
+        return
+    groups, group = os.getgroups(), os.getegid()
+    os.setgroups([])
+    os.setegid(account.pw_gid)
+    os.seteuid(account.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
 
 
 class Releases:
@@ -95,11 +115,11 @@ class Releases:
             for _, _, release, about in sorted(found, key=lambda one: one[:2], reverse=True)
         ]
 
-    def unpack(self, release: str, archive: Path, record: dict[str, Any], prepare: list[str]) -> None:
+    def unpack(self, release: str, archive: Path, record: dict[str, Any], prepare: Callable[[Path], None]) -> None:
         """Check the archive, unpack it beside the others, and give the release its place in one rename.
 
         `record` has the SHA-256 that the archive must have, and what else to note about the release, as the paths that
-        it shares with the others; `prepare` is a command that root runs in the release before it gets its place.
+        it shares with the others; `prepare` is given the folder of the release before it gets its place.
         """
         sha256 = record["sha256"]
         found = file_sha256(archive)
@@ -123,8 +143,7 @@ class Releases:
             (fresh / "release.env").write_text(environment_file({"APP_RELEASE": release}))
             for path in record.get("shared", []):
                 self.share(fresh, path)
-            if prepare:
-                run(prepare, cwd=fresh)
+            prepare(fresh)
             # Others than root and the application have no business in its code.
             os.chown(fresh, 0, group)
             fresh.chmod(0o750)
@@ -139,19 +158,42 @@ class Releases:
 
     def share(self, fresh: Path, path: str) -> None:
         """Link a path of a release that is being unpacked to what all releases share, made if it is not there."""
-        shared, account = self.home / "shared", pwd.getpwnam(self.user)
-        for relative in [*reversed(Path(path).parents), Path(path)]:
-            folder = shared / relative
-            if not folder.exists():
-                folder.mkdir(mode=0o750)
-                os.chown(folder, account.pw_uid, account.pw_gid)
+        self.make_shared(path)
         place = fresh / path
         if place.is_dir():
             shutil.rmtree(place)
         else:
             place.unlink(missing_ok=True)
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.symlink_to(os.path.relpath(shared / path, self.folder / fresh.name / Path(path).parent))
+        place.symlink_to(os.path.relpath(self.home / "shared" / path, self.folder / fresh.name / Path(path).parent))
+
+    def make_shared(self, path: str) -> None:
+        """Make a folder below `shared`, and those above it, as the application's account, which owns them.
+
+        It may put a link in place of any of them, so root itself makes `shared` only. A link is a ServiceError.
+        """
+        account = pwd.getpwnam(self.user)
+        place = self.home / "shared"
+        if not place.exists():
+            place.mkdir(mode=0o750)
+            os.chown(place, account.pw_uid, account.pw_gid, follow_symlinks=False)
+        handle = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            with acting_as(account):
+                for name in Path(path).parts:
+                    place = place / name
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(name, mode=0o750, dir_fd=handle)
+                    inner = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
+                    os.close(handle)
+                    handle = inner
+        except OSError as error:
+            raise ServiceError(
+                f"{place} cannot be a folder of {self.user}'s for all releases ({error.strerror}): it is a link, "
+                "a file or another account's folder. Look at it, move it away and deploy again"
+            ) from error
+        finally:
+            os.close(handle)
 
     def remove(self, release: str) -> None:
         """Remove one release."""

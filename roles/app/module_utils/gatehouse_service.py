@@ -6,8 +6,11 @@ import http.client
 import os
 import pwd
 import re
+import socket
+import stat
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -56,17 +59,27 @@ def environment_value(text: str, name: str) -> str:
     return re.sub(r"\\(.)", r"\1", found[1]) if found else ""
 
 
-def run(command: list[str], cwd: Path | None = None, check: bool = True, timeout: int = COMMAND_TIMEOUT) -> str:
-    """Run a command and give its output; a failure is a ServiceError with what it said."""
+def run(
+    command: list[str],
+    check: bool = True,
+    timeout: int = COMMAND_TIMEOUT,
+    text: str | None = None,
+    shown: list[str] | None = None,
+) -> str:
+    """Run a command, with `text` as its input, and give its output; a failure is a ServiceError with what it said.
+
+    A message names `shown`, where the command only carries another one.
+    """
+    name = " ".join(shown or command)
     try:
         done = subprocess.run(  # noqa: S603 (an argument list, never a shell)
-            command, cwd=cwd, capture_output=True, text=True, errors="replace", timeout=timeout, check=False
+            command, input=text, capture_output=True, text=True, errors="replace", timeout=timeout, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise ServiceError(f"`{' '.join(command)}` took more than {timeout} s") from error
+        raise ServiceError(f"`{name}` took more than {timeout} s") from error
     if check and done.returncode:
         said = (done.stderr or done.stdout).strip()[-2000:]
-        raise ServiceError(f"`{' '.join(command)}` failed: {said}")
+        raise ServiceError(f"`{name}` failed: {said}")
     return done.stdout
 
 
@@ -92,16 +105,27 @@ class Gate:
         return f"http://{host}:{self.port}{self.path}"
 
     def ask(self, timeout: float) -> str:
-        """Make one request; '' for the answer that is wanted, otherwise what came instead."""
+        """Make one request; '' for the answer that is wanted, otherwise what came instead.
+
+        `timeout` is for the whole answer: a connection's own is for each piece of it, and a piece may be one byte.
+        """
         connection = http.client.HTTPConnection(self.address, self.port, timeout=timeout)
+        deadline = time.monotonic() + timeout
+        cut = threading.Timer(timeout, lambda: connection.sock and connection.sock.shutdown(socket.SHUT_RDWR))
         try:
+            connection.connect()
+            cut.start()
             connection.request("GET", self.path, headers={"User-Agent": "gatehouse-health", "Connection": "close"})
-            answer = connection.getresponse()
-            return self.refusal(answer.status, answer.read(BODY_LIMIT).decode(errors="replace"))
+            # Without it, http.client takes the socket away as soon as the answer begins.
+            kept, answer = connection.sock, connection.getresponse()
+            connection.sock = kept
+            problem = self.refusal(answer.status, answer.read(BODY_LIMIT).decode(errors="replace"))
         except (OSError, http.client.HTTPException) as error:
-            return str(error) or type(error).__name__
+            problem = str(error) or type(error).__name__
         finally:
+            cut.cancel()
             connection.close()
+        return problem if time.monotonic() < deadline else f"no whole answer within {timeout:g} s"
 
     def refusal(self, status: int, text: str) -> str:
         """Say what is wrong with an answer; '' where it is the one that is wanted."""
@@ -164,7 +188,8 @@ class FastCgiGate(Gate):
         return self.socket
 
     def held_by(self, uid: int) -> bool:
-        return Path(self.socket).stat().st_uid == uid
+        found = Path(self.socket).lstat()
+        return stat.S_ISSOCK(found.st_mode) and found.st_uid == uid
 
 
 @dataclass(frozen=True)

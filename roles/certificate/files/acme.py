@@ -27,7 +27,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 CONFIG = Path("/etc/gatehouse/acme/acme.json")
 CERTBOT = "/usr/bin/certbot"
 NGINX_TEST = ["/usr/sbin/nginx", "-t", "-q"]
-NGINX_ROOT = Path("/etc/nginx")
+LOCK = Path("/run/gatehouse/nginx.lock")
+PATIENCE = 600
 FILES = (("fullchain.pem", 0o644), ("privkey.pem", 0o600))
 CERTBOT_SECONDS, ANSWER_SECONDS, PROOF_SECONDS = 300, 15, 20
 # Let's Encrypt refuses a name for an hour after five failed validations within one: one of them is left for people.
@@ -352,10 +353,18 @@ def reload_nginx() -> None:
 
 @contextmanager
 def locked() -> Iterator[None]:
-    """Wait for a play that is changing the configuration; `nginx_tree` takes the same lock."""
-    handle = os.open(NGINX_ROOT, os.O_RDONLY)
+    """Wait for a play that is changing the configuration; `nginx_tree` takes the same lock (lock.py)."""
+    LOCK.parent.mkdir(mode=0o700, exist_ok=True)
+    handle = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + PATIENCE
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            if time.monotonic() > deadline:
+                raise RefusedError(f"another run holds {LOCK} for more than {PATIENCE} s: see /proc/locks")
+            time.sleep(0.1)
         yield
     finally:
         os.close(handle)

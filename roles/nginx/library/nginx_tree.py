@@ -9,7 +9,6 @@ because only `trees/proven` tells which trees a running server has answered with
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import grp
 import hashlib
 import json
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gatehouse.core.plugins.module_utils import lock
 from ansible_collections.gatehouse.core.plugins.module_utils.debian import not_installed
 from ansible_collections.gatehouse.core.plugins.module_utils.nginx_host import (
     READERS,
@@ -119,17 +119,16 @@ class Store:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Wait for other runs, each step of which has its timeout; the kernel unlocks when a process ends."""
+        """Wait for other runs, each step of which has its timeout."""
         if self.trees.is_symlink():
             raise RefusedError(f"{self.trees} is a link: make it a folder")
-        handle = os.open(self.root, os.O_RDONLY)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            self.sweep()
-            yield
-        finally:
-            self.sweep()
-            os.close(handle)
+            with lock.locked("nginx"), contextlib.ExitStack() as last:
+                last.callback(self.sweep)
+                self.sweep()
+                yield
+        except lock.LockedError as error:
+            raise RefusedError(str(error)) from None
 
     def sweep(self) -> None:
         """Remove trees that are neither live nor proven, stages, and links not yet in place."""

@@ -4,7 +4,7 @@ The plugin collects (specs of the roles, plays, variables of every host, certifi
 variable leaf by leaf, so that one undefined name hides nothing else, and leaves the judging to pure filters:
 spec_problems, unknown_variables, missing_variables, address_problems, proxy_problems, upstream_problems,
 transport_problems, endpoint_problems, site_problems, location_problems, unpermitted_names, long_client_names,
-acme_problems, source_problems, certificate_problems.
+acme_problems, source_problems, egress_problems, certificate_problems.
 
 Where a value was written comes from ansible-core's Origin tag, which 2.19 keeps on each value read from YAML.
 """
@@ -278,6 +278,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self._check_values(hosts, needs)
         self._check_names(hosts, needs, str((task_vars or {}).get("inventory_dir") or "inventory"))
         self.endpoints = self._endpoints()
+        self.applications = {str(host.values["app_name"]) for host in hosts if "app_name" in host.values}
         for host in hosts:
             self._check_proxy(host)
             for found in _pure("endpoint_problems", self.endpoints.get(host.name, {})):
@@ -467,6 +468,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         for judge in ("unpermitted_names", "long_client_names", "acme_problems", "source_problems"):
             for found in _pure(judge, host.values):
                 host.add(found)
+        for found in _pure("egress_problems", host.values, self.applications):
+            host.add(found)
         for wanted in _pure("certificate_files", host.values):
             key = (wanted["chain"], wanted["key"], *wanted["names"])
             if key not in self.files:

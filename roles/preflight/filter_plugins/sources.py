@@ -1,11 +1,13 @@
-"""What can be wrong with where an application's release comes from, although each input is right by itself.
+"""What can be wrong with where an application's release comes from, and where it may connect to.
+
+Although each input is right by itself.
 
 Pure: paths lead into the host's variables. What has the wrong shape is left to spec_problems, which says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 # What each source needs, with what would be the matter without it and what to write.
@@ -21,7 +23,7 @@ _NEEDS = {
 }
 
 
-def _problem(path: list[str], problem: str, remedy: str) -> dict[str, Any]:
+def _problem(path: list[Any], problem: str, remedy: str) -> dict[str, Any]:
     return {"path": path, "problem": problem, "remedy": remedy, "level": "error"}
 
 
@@ -46,8 +48,39 @@ def _problems(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield _problem([name], text, "keep one of them")
 
 
+def egress_problems(values: Mapping[str, Any], applications: Iterable[str]) -> list[dict[str, Any]]:
+    """Return what is wrong with what a host's application may connect to: [{path, problem, remedy, level}].
+
+    `values`: the host's variables, of which app_egress is looked at; `applications`: the names of all in the inventory.
+    """
+    known, found, names = sorted(applications), [], set[str]()
+    entries = values.get("app_egress")
+    for index, entry in enumerate(entries if isinstance(entries, list) else []):
+        if not isinstance(entry, Mapping):
+            continue
+        where: list[Any] = ["app_egress", index]
+        to, application = entry.get("to"), entry.get("application")
+        if not to and not application:
+            remedy = "write to: [an address or a network], or application: the name of one"
+            found.append(_problem(where, "names nothing to connect to", remedy))
+        if application and any(entry.get(field) for field in ("to", "ports", "protocol")):
+            text = "has an application beside to, ports or protocol; it is asked through the proxies, on port 443"
+            found.append(_problem([*where, "application"], text, "keep one of them"))
+        if application and application not in known:
+            near = ", ".join(known)
+            found.append(
+                _problem([*where, "application"], f"is {application}, which no host runs", f"write one of {near}")
+            )
+        if entry.get("protocol") and not entry.get("ports"):
+            found.append(_problem([*where, "protocol"], "has no meaning without ports", "write ports too"))
+        if entry.get("name") in names:
+            found.append(_problem([*where, "name"], f"is {entry['name']}, as another entry's", "write another"))
+        names.add(str(entry.get("name")))
+    return found
+
+
 class FilterModule:
-    """Offer the function above to the action plugin `estate_check`, and to tests."""
+    """Offer the functions above to the action plugin `estate_check`, and to tests."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"source_problems": source_problems}
+        return {"source_problems": source_problems, "egress_problems": egress_problems}

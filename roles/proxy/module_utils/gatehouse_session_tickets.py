@@ -20,6 +20,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,9 @@ from typing import NamedTuple
 
 FOLDER = Path("/var/lib/gatehouse/session-tickets")
 NGINX = Path("/etc/nginx")
+# Of the collection's lock.py, which is not on the host when the timer runs this.
+LOCK = Path("/run/gatehouse/nginx.lock")
+PATIENCE = 600
 STATE = re.compile(r"(\d+) ([0-9a-f]{64})\n?")
 TIMEOUT = 60
 
@@ -119,10 +123,18 @@ def save(folder: Path, chain: Chain) -> None:
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """Wait for a run of nginx_tree, which holds the same lock, to end."""
-    handle = os.open(NGINX, os.O_RDONLY)
+    """Wait for a run of nginx_tree, which holds the same lock, to end; TicketError if it does not."""
+    LOCK.parent.mkdir(mode=0o700, exist_ok=True)
+    handle = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + PATIENCE
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            if time.monotonic() > deadline:
+                raise TicketError(f"another run holds {LOCK} for more than {PATIENCE} s: see /proc/locks")
+            time.sleep(0.1)
         yield
     finally:
         os.close(handle)

@@ -324,7 +324,7 @@ def test_two_runs_at_once_take_turns(engine: Engine) -> None:
 def test_a_run_waits_for_the_one_before_it(engine: Engine) -> None:
     live = engine.live()
     held = "sleep 4; readlink /etc/nginx/active > /srv/seen"
-    engine.sh(f"rm -f /srv/seen; systemd-run -q flock /etc/nginx sh -c '{held}'")
+    engine.sh(f"rm -f /srv/seen; systemd-run -q flock /run/gatehouse/nginx.lock sh -c '{held}'")
     assert engine.apply(tree("two"))["outcome"] == "reloaded"
     assert engine.sh("cat /srv/seen") == f"trees/{live}"
 

@@ -1,0 +1,86 @@
+"""A command of an application that is run apart from its unit: as its account, in its unit's own sandbox.
+
+Under systemd, which ends what takes too long with all that it started, and refuses a second one meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from ansible.module_utils.gatehouse_service import ServiceError, run
+
+# How a unit starts, ends and starts again. What is left of it confines it, and gives its account and its limits. A
+# runtime folder would be taken away with the command, from under the application that runs.
+OF_ITS_LIFE = {
+    "EnvironmentFile", "ExecStart", "ExecStartPre", "KillMode", "KillSignal", "Restart", "RestartSec",
+    "RuntimeDirectory", "RuntimeDirectoryMode", "TimeoutStopSec", "Type", "UMask", "WorkingDirectory",
+}  # fmt: skip
+# What it keeps between two starts: a release that is being prepared has no business there.
+OF_ITS_STATE = {"ReadWritePaths", "StateDirectory", "StateDirectoryMode"}
+PATIENCE = 60
+
+
+def properties(unit: str, without: Iterable[str] = ()) -> list[str]:
+    """Give the lines of a unit's section [Service] that confine it, see systemd.exec(5)."""
+    section = unit.partition("[Service]")[2].partition("\n[")[0]
+    lines = [line.strip() for line in section.splitlines()]
+    left_out = {*OF_ITS_LIFE, *without}
+    return [line for line in lines if "=" in line and line[0] not in "#;" and line.partition("=")[0] not in left_out]
+
+
+def confined(name: str, command: list[str], confinement: list[str], timeout: int) -> None:
+    """Run a command in a transient unit `name`; a failure is a ServiceError with what it said."""
+    words = ["systemd-run", "--quiet", "--pipe", "--wait", "--collect", f"--unit={name}"]
+    words += [f"--property={line}" for line in (*confinement, f"RuntimeMaxSec={timeout}")]
+    try:
+        run([*words, "--", *command], timeout=timeout + PATIENCE, shown=command)
+    except ServiceError:
+        # One that does not end although its time is over.
+        run(["systemctl", "kill", "--signal=SIGKILL", f"{name}.service"], check=False)
+        raise
+
+
+def prepare(name: str, command: list[str], release: Path, unit: str, user: str, timeout: int) -> None:
+    """Run a command in a release that has no place yet, which is all that it can write to; root owns it afterwards.
+
+    `release` stands alone in a folder of root's. There is no network.
+    """
+    account = pwd.getpwnam(user)
+    own = [
+        f"WorkingDirectory={release}", f"ReadWritePaths={release}", "PrivateNetwork=yes", "UMask=0022",
+        "Environment=HOME=/tmp",
+    ]  # fmt: skip
+    # The application that runs has the same account, but sees this folder as read-only.
+    os.chown(release.parent, 0, account.pw_gid)
+    release.parent.chmod(0o710)
+    give(release, account.pw_uid, account.pw_gid)
+    try:
+        confined(f"{name}-prepare", command, [*properties(unit, OF_ITS_STATE), *own], timeout)
+    finally:
+        release.parent.chmod(0o700)
+        give(release, 0, 0)
+
+
+def give(folder: Path, uid: int, gid: int) -> None:
+    """Give a folder and all in it to an account, as files and folders that everybody may read; follows no link.
+
+    What is neither a file nor a folder nor a link, or has another name elsewhere, is a ServiceError.
+    """
+    for place, _, _, handle in os.fwalk(folder, follow_symlinks=False):
+        os.fchown(handle, uid, gid)
+        os.fchmod(handle, 0o755)
+        for name in os.listdir(handle):  # noqa: PTH208 (by descriptor)
+            found = os.stat(name, dir_fd=handle, follow_symlinks=False)
+            if stat.S_ISDIR(found.st_mode):
+                continue
+            if not stat.S_ISLNK(found.st_mode) and (not stat.S_ISREG(found.st_mode) or found.st_nlink > 1):
+                raise ServiceError(f"{Path(place, name)} is no plain file: a release has files, folders and links")
+            os.chown(name, uid, gid, dir_fd=handle, follow_symlinks=False)
+            if stat.S_ISREG(found.st_mode):
+                file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=handle)
+                os.fchmod(file, 0o755 if found.st_mode & 0o100 else 0o644)
+                os.close(file)
