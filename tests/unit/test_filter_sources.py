@@ -94,3 +94,25 @@ def test_sources_that_contradict_themselves(filters: Filters, values: dict[str, 
     found = filters("source_problems")(values)
     assert [f"{'.'.join(one['path'])} {one['problem']}; {one['remedy']}" for one in found] == expected
     assert {one["level"] for one in found} <= {"error"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "path", "text"),
+    [
+        ({"name": "db"}, [0], "names nothing to connect to"),
+        ({"name": "x", "application": "shopp"}, [0, "application"], "is shopp, which no host runs"),
+        ({"name": "x", "application": "shop", "ports": [1]}, [0, "application"], "beside to, ports or protocol"),
+        ({"name": "x", "to": ["10.0.0.1"], "protocol": "udp"}, [0, "protocol"], "has no meaning without ports"),
+    ],
+)
+def test_egress_that_cannot_be_meant(filters: Filters, entry: dict[str, Any], path: list[Any], text: str) -> None:
+    found = filters("egress_problems")({"app_egress": [entry]}, {"shop", "blog"})
+    assert [one["path"] for one in found] == [["app_egress", *path]]
+    assert text in found[0]["problem"]
+    good = {"app_egress": [{"name": "db", "to": ["10.0.0.1"], "ports": [5432]}, {"name": "x", "application": "shop"}]}
+    assert filters("egress_problems")(good, {"shop"}) == []
+
+
+def test_egress_names_are_each_of_one_entry(filters: Filters) -> None:
+    twice = {"app_egress": [{"name": "db", "to": ["10.0.0.1"]}, {"name": "db", "to": ["10.0.0.2"]}]}
+    assert [one["path"] for one in filters("egress_problems")(twice, ())] == [["app_egress", 1, "name"]]

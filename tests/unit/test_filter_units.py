@@ -13,6 +13,7 @@ NAME = (
     " is no name of an application or account;"
     " write at most 31 lower-case letters, digits or -, beginning with a letter"
 )
+TAKEN = " is a part of the system, whose folders or account the application would get; write another, such as"
 VERSION = " is no version of a release; write at most 64 letters, digits or . _ + ~ -, beginning with a letter or digit"
 PATH = (
     " is no path for a unit;"
@@ -43,6 +44,9 @@ def test_accepted(filters: Filters, name: str, value: str) -> None:
         ("unit_name", "shop\n", f'"shop\\n"{NAME}'),
         ("unit_name", "a" * 32, f'"{"a" * 32}"{NAME}'),
         ("unit_name", None, f"null{NAME}"),
+        ("unit_name", "root", f'"root"{TAKEN} root-app'),
+        ("unit_name", "dpkg", f'"dpkg"{TAKEN} dpkg-app'),
+        ("unit_name", "systemd-shop", f'"systemd-shop"{TAKEN} systemd-shop-app'),
         ("release_version", "1.0/..", f'"1.0/.."{VERSION}'),
         ("release_version", ".1", f'".1"{VERSION}'),
         ("release_version", 1.0, f"1.0{VERSION}"),

@@ -1,0 +1,211 @@
+"""What an application of evil intent meets where root works beside it: no link followed, no answer without an end."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+ROLE = Path(__file__).parents[2] / "roles" / "app"
+sys.path[:0] = [str(ROLE / "module_utils"), str(ROLE / "filter_plugins")]
+NOBODY = SimpleNamespace(pw_uid=65534, pw_gid=65534)
+UNIT = """\
+[Unit]
+Description=shop
+
+[Service]
+# Why
+Type=exec
+User=shop
+EnvironmentFile=/etc/gatehouse/shop.secrets.env
+ExecStartPre=+/usr/sbin/nft -f /etc/gatehouse/shop.nft
+ExecStart=/usr/bin/node
+RuntimeDirectory=shop
+StateDirectory=shop
+ReadWritePaths=/srv/shop/shared
+NoNewPrivileges=yes
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@pytest.fixture
+def utils(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the role's modules by their short names."""
+    import ansible.module_utils
+
+    found = {}
+    for name in ("archive", "fastcgi", "service", "sandbox", "releases"):
+        module = importlib.import_module(f"gatehouse_{name}")
+        monkeypatch.setitem(sys.modules, f"ansible.module_utils.gatehouse_{name}", module)
+        monkeypatch.setattr(ansible.module_utils, f"gatehouse_{name}", module, raising=False)
+        found[name] = module
+    return SimpleNamespace(**found)
+
+
+@pytest.fixture
+def releases(utils: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    account = NOBODY if os.geteuid() == 0 else SimpleNamespace(pw_uid=os.getuid(), pw_gid=os.getgid())
+    monkeypatch.setattr(utils.releases.pwd, "getpwnam", lambda name: account)
+    (tmp_path / "srv" / "shop").mkdir(parents=True)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    return utils.releases.Releases(str(tmp_path / "srv"), "shop", "shop")
+
+
+def test_shared_folders_are_the_accounts(releases: Any) -> None:
+    releases.make_shared("public/uploads")
+    releases.make_shared("public/uploads")
+    made = releases.home / "shared" / "public" / "uploads"
+    assert made.stat().st_mode & 0o777 == 0o750
+    assert made.owner() == (made.parents[1]).owner() == ("nobody" if os.geteuid() == 0 else made.owner())
+    assert os.geteuid() == os.getuid()  # what followed has root's rights again
+
+
+@pytest.mark.parametrize("planted", ["public", "public/uploads"])
+@pytest.mark.parametrize("kind", ["link", "dangling", "file"])
+def test_what_is_planted_in_place_of_a_shared_folder_is_refused(
+    utils: Any, releases: Any, tmp_path: Path, planted: str, kind: str
+) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir(mode=0o755)
+    releases.make_shared("public")
+    place = releases.home / "shared" / planted
+    with contextlib.suppress(FileNotFoundError):
+        place.rmdir()
+    if kind == "file":
+        place.write_text("")
+    else:
+        place.symlink_to(victim if kind == "link" else tmp_path / "nowhere")
+    before = victim.stat()
+    with pytest.raises(utils.service.ServiceError, match=f"/shared/{planted} cannot be a folder"):
+        releases.make_shared("public/uploads")
+    assert victim.stat() == before
+    assert list(victim.iterdir()) == []
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_tree_becomes_roots_without_what_is_no_file(utils: Any, tmp_path: Path) -> None:
+    release = tmp_path / "release"
+    (release / "bin").mkdir(parents=True)
+    (release / "bin" / "run").write_text("")
+    (release / "bin" / "run").chmod(0o6777)
+    (release / "open").write_text("")
+    (release / "open").chmod(0o666)
+    outside = tmp_path / "outside"
+    outside.write_text("")
+    outside.chmod(0o600)
+    (release / "link").symlink_to(outside)
+    utils.sandbox.give(release, os.getuid(), os.getgid())
+    modes = {path.name: path.stat().st_mode & 0o7777 for path in release.rglob("*") if not path.is_symlink()}
+    assert modes == {"bin": 0o755, "run": 0o755, "open": 0o644}
+    assert outside.stat().st_mode & 0o777 == 0o600
+    (release / "hard").hardlink_to(outside)
+    with pytest.raises(utils.service.ServiceError, match="hard is no plain file"):
+        utils.sandbox.give(release, os.getuid(), os.getgid())
+    (release / "hard").unlink()
+    os.mkfifo(release / "pipe")
+    with pytest.raises(utils.service.ServiceError, match="pipe is no plain file"):
+        utils.sandbox.give(release, os.getuid(), os.getgid())
+
+
+def test_a_command_apart_has_all_that_confines_the_unit(utils: Any) -> None:
+    confinement = [
+        "User=shop",
+        "NoNewPrivileges=yes",
+        "SystemCallFilter=@system-service",
+        "SystemCallFilter=~@privileged",
+    ]
+    state = ["StateDirectory=shop", "ReadWritePaths=/srv/shop/shared"]
+    assert sorted(utils.sandbox.properties(UNIT)) == sorted(confinement + state)
+    assert utils.sandbox.properties(UNIT, utils.sandbox.OF_ITS_STATE) == confinement
+
+
+@contextlib.contextmanager
+def dripping(server: socket.socket, first: bytes) -> Iterator[None]:
+    """Take one connection, send `first`, and then a byte every 20 ms until nobody listens."""
+    server.listen()
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(first)
+            for _ in range(500):
+                time.sleep(0.02)
+                connection.sendall(b"a")
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield
+    thread.join(timeout=15)
+
+
+@pytest.mark.parametrize(
+    "first", [b"", b"HTTP/1.1 200 OK\r\nX-A: ", b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"]
+)
+def test_an_answer_that_drips_has_one_deadline(utils: Any, first: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, dripping(server, first):
+        gate = utils.service.Gate("127.0.0.1", server.getsockname()[1], "/", 5)
+        began = time.monotonic()
+        assert gate.ask(0.4) == "no whole answer within 0.4 s"
+        assert time.monotonic() - began < 3
+
+
+def test_fastcgi_that_drips_has_one_deadline(utils: Any, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "fpm.sock"))
+        with dripping(server, b"\x01\x06\x00\x01\xff\xff\x00\x00"):
+            gate = utils.service.FastCgiGate("", 1, "/", 5, 200, "", str(tmp_path / "fpm.sock"), "index.php")
+            began = time.monotonic()
+            assert "timed out" in gate.ask(0.4)
+            assert time.monotonic() - began < 3
+
+
+def test_a_link_in_place_of_the_socket_is_not_asked(utils: Any, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "of-root.sock"))
+        server.listen()
+        server.setblocking(False)
+        (tmp_path / "fpm.sock").symlink_to(tmp_path / "of-root.sock")
+        gate = utils.service.FastCgiGate("", 1, "/", 5, 200, "", str(tmp_path / "fpm.sock"), "index.php")
+        assert gate.ask(1) == f"{tmp_path}/fpm.sock is not a socket"
+        assert not gate.held_by(os.getuid())
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+def test_link_local_is_refused_before_anywhere_is_admitted() -> None:
+    from egress_rules import egress_networks, egress_rules
+
+    egress = [
+        {"name": "web", "to": ["0.0.0.0/0", "::/0"], "ports": [443, 80]},
+        {"name": "names", "to": ["10.0.0.2"], "ports": [53], "protocol": "udp"},
+        {"name": "shop", "application": "shop"},
+        {"name": "near", "to": ["169.254.1.1"]},
+    ]
+    rules = egress_rules(egress, ["10.0.0.11", "10.0.0.12"])
+    reject = "reject with icmpx admin-prohibited"
+    assert [(rule["name"], rule["match"], rule["verdict"]) for rule in rules] == [
+        ("near", "ip daddr { 169.254.1.1 }", "accept"),
+        ("link-local", "ip daddr { 169.254.0.0/16 }", reject),
+        ("link-local", "ip6 daddr { fd00:ec2::254, fe80::/10 }", reject),
+        ("web", "ip daddr { 0.0.0.0/0 } tcp dport { 80, 443 }", "accept"),
+        ("web", "ip6 daddr { ::/0 } tcp dport { 80, 443 }", "accept"),
+        ("names", "ip daddr { 10.0.0.2 } udp dport { 53 }", "accept"),
+        ("shop", "ip daddr { 10.0.0.11, 10.0.0.12 } tcp dport { 443 }", "accept"),
+    ]
+    assert egress_networks(egress[1:3], ["10.0.0.11"]) == ["10.0.0.2/32", "10.0.0.11/32"]
+    assert egress_networks([]) == []
