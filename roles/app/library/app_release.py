@@ -230,6 +230,7 @@ class Deployment:
         self.gate = self.wanted_gate()
         self.former = SETTINGS / f"{self.name}.former.json"
         self.egress = SETTINGS / f"{self.name}.nft"
+        self.table = ("inet", f"gatehouse_{self.name}")
         self.looks_only = check_mode or options["state"] == "staged"
         self.actions: list[str] = []
         self.pending: list[str] = []
@@ -273,7 +274,7 @@ class Deployment:
         state = self.service.show()["ActiveState"]
         if state != "active":
             return f"it is {state or 'not there'}"
-        if run([NFT, "--terse", "list", "table", "inet", f"gatehouse_{self.name}"], check=False) == "":
+        if run([NFT, "--terse", "list", "table", *self.table], check=False) == "":
             return "what it may connect to is not in force"
         newer = self.service.older_than([self.releases.home / "current", *(file.path for file in files)])
         if newer:
@@ -408,7 +409,9 @@ class Deployment:
 
     def put_back(self, former: str, same: bool, before: list[ManagedFile]) -> tuple[str, bool]:
         """Restore the former release and files and start them; say how that went, and whether it answers."""
-        startable = bool(former) and all(file.text is not None for file in before)
+        # A unit from before there were rules for egress does without their file.
+        required = [file for file in before if file.path != self.egress]
+        startable = bool(former) and all(file.text is not None for file in required)
         if not startable:
             # While the unit's file is there: without it, systemd would keep its enablement and a unit without a file.
             systemctl("stop", self.service.unit, check=False)
@@ -416,6 +419,7 @@ class Deployment:
             systemctl("reset-failed", self.service.unit, check=False)
         for file in before:
             file.write()
+        self.enforce_egress()
         self.releases.link("current", former)
         if not startable:
             systemctl("daemon-reload", check=False)
@@ -433,6 +437,13 @@ class Deployment:
         if again:
             return f"{what} was put back, but does not answer either: {again}.", False
         return f"{what} was put back and answers.", True
+
+    def enforce_egress(self) -> None:
+        """Have the rules in force that are here: those of the present unit, or none where it is older than they are."""
+        if self.egress.is_file():
+            run([NFT, "-f", str(self.egress)], check=False)
+        else:
+            run([NFT, "delete", "table", *self.table], check=False)
 
     def report(self, release: str, problem: str, outcome: str, log: str) -> str:
         """Give the text for the operator: what failed, what runs now, what the unit wrote, what to do."""
@@ -546,15 +557,13 @@ class Deployment:
         self.actions.append(f"run `{' '.join(words)}` in release {release}")
         if self.check_mode:
             return
-        present = self.egress.read_text() if self.egress.is_file() else ""
         file.write()
         try:
             run([NFT, "-f", "-"], text=options["egress"])
             confinement = [*properties(options["unit"]), *own]
             confined(f"{self.name}-migrate", [program, *words[1:]], confinement, options["migrate_timeout"])
         except ServiceError as error:
-            if present:
-                run([NFT, "-f", "-"], text=present)
+            self.enforce_egress()
             raise ServiceError(
                 f"the migration of {self.name} {release} failed, and nothing was switched: {error}\n"
                 "Correct it and deploy again; the release that ran before still serves."

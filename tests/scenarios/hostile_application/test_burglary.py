@@ -180,6 +180,21 @@ def test_a_link_of_its_own_leads_root_nowhere(
     assert code == 0, said
 
 
+def test_what_ran_before_there_were_rules_is_put_back(host: Host, burgle: Burgle, estate: Estate) -> None:
+    unit = "/etc/systemd/system/burglar.service"
+    host.check_output(f"rm /etc/gatehouse/burglar.nft; sed -i /nft/d {unit}; nft delete table inet gatehouse_burglar")
+    host.check_output("systemctl daemon-reload; systemctl restart burglar")
+    failing = ("-e", "version=1.2.0", "-e", "app_health_body=nothing", "-e", "app_health_timeout=2")
+    run = estate.play("playbooks/deploy.yml", "-e", "app=burglar", *failing)
+    assert run.returncode != 0
+    assert "was put back and answers" in " ".join((run.stdout + run.stderr).split())
+    assert "gatehouse_burglar" not in host.check_output("nft list tables")
+    assert burgle("id -un") == "burglar"
+    code, said = deploy(estate, "1.0.1")
+    assert code == 0, said
+    assert burgle(connect("127.0.0.1", 22)) == "EHOSTUNREACH"
+
+
 def test_others_are_not_its_to_read(burgle: Burgle) -> None:
     for path in ("/etc/gatehouse", "/etc/ssl/gatehouse", "/run/gatehouse", "/run/lock", "/root"):
         assert "denied" in burgle(f"ls {shlex.quote(path)}"), path
