@@ -125,7 +125,7 @@ class Gate:
         finally:
             cut.cancel()
             connection.close()
-        return problem if time.monotonic() < deadline else f"no whole answer within {timeout:g} s"
+        return problem if time.monotonic() < deadline else "timed out"
 
     def refusal(self, status: int, text: str) -> str:
         """Say what is wrong with an answer; '' where it is the one that is wanted."""
