@@ -114,9 +114,9 @@ def release_module(service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     import gatehouse_releases
 
     sys.modules.setdefault("ansible.module_utils.gatehouse_releases", gatehouse_releases)
-    import gatehouse_sandbox
+    import gatehouse_confined
 
-    sys.modules.setdefault("ansible.module_utils.gatehouse_sandbox", gatehouse_sandbox)
+    sys.modules.setdefault("ansible.module_utils.gatehouse_confined", gatehouse_confined)
     library = Path(__file__).parents[2] / "roles" / "app" / "library" / "app_release.py"
     spec = importlib.util.spec_from_file_location("app_release_module", library)
     assert spec is not None

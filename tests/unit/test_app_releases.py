@@ -23,7 +23,7 @@ def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     import ansible.module_utils
 
     # In the order in which each needs those before it.
-    for name in ("gatehouse_archive", "gatehouse_fastcgi", "gatehouse_service", "gatehouse_sandbox"):
+    for name in ("gatehouse_archive", "gatehouse_fastcgi", "gatehouse_service", "gatehouse_confined"):
         module = importlib.import_module(name)
         monkeypatch.setitem(sys.modules, f"ansible.module_utils.{name}", module)
         monkeypatch.setattr(ansible.module_utils, name, module, raising=False)

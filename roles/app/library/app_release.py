@@ -14,8 +14,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.gatehouse_archive import RELEASE, ArchiveError, prune_choice
+from ansible.module_utils.gatehouse_confined import confined, prepare, properties
 from ansible.module_utils.gatehouse_releases import Releases
-from ansible.module_utils.gatehouse_sandbox import confined, prepare, properties
 from ansible.module_utils.gatehouse_service import (
     FastCgiGate,
     Gate,

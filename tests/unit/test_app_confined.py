@@ -48,7 +48,7 @@ def utils(monkeypatch: pytest.MonkeyPatch) -> Any:
     import ansible.module_utils
 
     found = {}
-    for name in ("archive", "fastcgi", "service", "sandbox", "releases"):
+    for name in ("archive", "fastcgi", "service", "confined", "releases"):
         module = importlib.import_module(f"gatehouse_{name}")
         monkeypatch.setitem(sys.modules, f"ansible.module_utils.gatehouse_{name}", module)
         monkeypatch.setattr(ansible.module_utils, f"gatehouse_{name}", module, raising=False)
@@ -109,17 +109,17 @@ def test_a_tree_becomes_roots_without_what_is_no_file(utils: Any, tmp_path: Path
     outside.write_text("")
     outside.chmod(0o600)
     (release / "link").symlink_to(outside)
-    utils.sandbox.give(release, os.getuid(), os.getgid())
+    utils.confined.give(release, os.getuid(), os.getgid())
     modes = {path.name: path.stat().st_mode & 0o7777 for path in release.rglob("*") if not path.is_symlink()}
     assert modes == {"bin": 0o755, "run": 0o755, "open": 0o644}
     assert outside.stat().st_mode & 0o777 == 0o600
     (release / "hard").hardlink_to(outside)
     with pytest.raises(utils.service.ServiceError, match="hard is no plain file"):
-        utils.sandbox.give(release, os.getuid(), os.getgid())
+        utils.confined.give(release, os.getuid(), os.getgid())
     (release / "hard").unlink()
     os.mkfifo(release / "pipe")
     with pytest.raises(utils.service.ServiceError, match="pipe is no plain file"):
-        utils.sandbox.give(release, os.getuid(), os.getgid())
+        utils.confined.give(release, os.getuid(), os.getgid())
 
 
 def test_a_command_apart_has_all_that_confines_the_unit(utils: Any) -> None:
@@ -130,8 +130,8 @@ def test_a_command_apart_has_all_that_confines_the_unit(utils: Any) -> None:
         "SystemCallFilter=~@privileged",
     ]
     state = ["StateDirectory=shop", "ReadWritePaths=/srv/shop/shared"]
-    assert sorted(utils.sandbox.properties(UNIT)) == sorted(confinement + state)
-    assert utils.sandbox.properties(UNIT, utils.sandbox.OF_ITS_STATE) == confinement
+    assert sorted(utils.confined.properties(UNIT)) == sorted(confinement + state)
+    assert utils.confined.properties(UNIT, utils.confined.OF_ITS_STATE) == confinement
 
 
 @contextlib.contextmanager
