@@ -1,6 +1,7 @@
 # Gatehouse: `make lab` brings the lab to life, `make test` runs every test. `make help` lists the rest.
 SHELL := /bin/bash
 ENV ?= lab
+BWRAP := $(or $(shell command -v bwrap),/usr/bin/bwrap)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Python keeps what it compiled, even where the environment says otherwise, as images for CI do: an Ansible run that compiles
@@ -83,8 +84,13 @@ lock: .venv/ready ## Renew requirements.txt from pyproject.toml, and the locks o
 clean: ## Remove what make made here, except labs
 	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible
 
+# Applications are built in a sandbox.
+$(BWRAP):
+	@.ci/step "Install bubblewrap" "Install Debian's package bubblewrap." \
+	  sh -c '$(SUDO) apt-get update -q && $(SUDO) apt-get install -qy --no-install-recommends bubblewrap'
+
 # The workshop's own tools, as requirements.txt locks them. uv installs the rest because pip takes ten times as long.
-.venv/ready: requirements.txt
+.venv/ready: requirements.txt | $(BWRAP)
 	@command -v python3 >/dev/null && python3 -c 'import ensurepip' 2>/dev/null || .ci/step "Install Python" \
 	  "Install Debian's packages python3 and python3-venv." \
 	  sh -c '$(SUDO) apt-get update -q && $(SUDO) apt-get install -qy python3 python3-venv'

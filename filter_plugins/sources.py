@@ -17,6 +17,8 @@ _SUM = re.compile(r"[0-9a-f]{64}")
 # Printable and without blanks; `-` in front would be an option, `::` one of git's helpers that run a command.
 _PLACE = re.compile(r"(?!-)(?!\w+::)[!-~]+")
 _REF = re.compile(r"(?!-)[0-9A-Za-z._/+@-]+")
+# What is surely no tag. Of any other name the repository says what it is, when the release is built.
+_BRANCH = re.compile(r"HEAD|main|master|refs/(?!tags/).*")
 
 
 def sha256_sum(value: Any) -> str:
@@ -39,10 +41,15 @@ def source_place(value: Any) -> str:
 
 
 def git_ref(value: Any) -> str:
-    """Return a branch, a tag or a commit's full id."""
+    """Return a tag or a commit's full id."""
     if not isinstance(value, str) or not _REF.fullmatch(value) or ".." in value:
         raise AnsibleFilterError(
-            f"{json.dumps(value, default=str)} is no ref of git; write a branch, a tag or a commit's full id"
+            f"{json.dumps(value, default=str)} is no ref of git; write a tag or a commit's full id"
+        )
+    if _BRANCH.fullmatch(value):
+        raise AnsibleFilterError(
+            f"{json.dumps(value)} is a branch, so whoever pushes there would decide what is deployed; write a tag or a"
+            " commit's full id"
         )
     return str(value)
 

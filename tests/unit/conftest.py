@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -195,6 +196,16 @@ def estate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Estate:
         '  vars: {preflight_playbooks: ["{{ playbook_dir }}/site.yml"]}\n'
     )
     return made
+
+
+@pytest.fixture(scope="session")
+def builder() -> Any:
+    """Import release_archive as Ansible would: with the role's module_utils below ansible.module_utils."""
+    # Behind what is there: the folder of modules has one of the same name as an action plugin.
+    sys.path += [str(ROOT / "roles" / "app" / "module_utils"), str(ROOT / "roles" / "app" / "library")]
+    for name in ("gatehouse_archive", "gatehouse_secrets", "gatehouse_sources"):
+        sys.modules.setdefault(f"ansible.module_utils.{name}", importlib.import_module(name))
+    return importlib.import_module("release_archive")
 
 
 @pytest.fixture(scope="session")

@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
+import os
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-ROLES = Path(__file__).parents[2] / "roles"
-sys.path[:0] = [str(ROLES / "app" / "module_utils"), str(ROLES / "app" / "library")]
-
-
-@pytest.fixture(scope="module")
-def builder() -> Any:
-    """Import the module as Ansible would: with the role's module_utils below ansible.module_utils."""
-    import gatehouse_archive
-
-    sys.modules.setdefault("ansible.module_utils.gatehouse_archive", gatehouse_archive)
-    import gatehouse_sources
-
-    sys.modules.setdefault("ansible.module_utils.gatehouse_sources", gatehouse_sources)
-    import release_archive
-
-    return release_archive
 
 
 @pytest.fixture
@@ -32,12 +16,12 @@ def options(tmp_path: Path) -> dict[str, Any]:
     source = tmp_path / "source"
     source.mkdir()
     (source / "app.py").write_text("print(1)\n")
-    (source / ".env").write_text("SECRET=1\n")
+    (source / "notes.txt").write_text("mine\n")
     (tmp_path / "out").mkdir()
     return {
         "name": "demo", "version": "1.0", "source": str(source), "source_archive": {}, "source_git": {},
-        "dir": str(tmp_path / "out"), "commands": [],
-        "files": {"bin/start": "#!/bin/sh\n"}, "exclude": [".env*"], "include": [], "strip": [], "timeout": 30,
+        "dir": str(tmp_path / "out"), "fetch": [], "commands": [],
+        "files": {"bin/start": "#!/bin/sh\n"}, "exclude": ["notes.*"], "include": [], "strip": [], "timeout": 30,
     }  # fmt: skip
 
 
@@ -64,9 +48,7 @@ def test_damage_or_another_source_means_a_new_build(builder: Any, options: dict[
     assert builder.Build(options).run() != first
 
 
-def test_secrets_of_the_source_stay_out(builder: Any, options: dict[str, Any]) -> None:
-    import tarfile
-
+def test_what_is_excluded_stays_out(builder: Any, options: dict[str, Any]) -> None:
     build = builder.Build(options)
     build.run()
     with tarfile.open(build.archive) as tar:
@@ -76,29 +58,47 @@ def test_secrets_of_the_source_stay_out(builder: Any, options: dict[str, Any]) -
 def test_a_failing_command_shows_its_output_without_credentials(builder: Any, options: dict[str, Any]) -> None:
     options["commands"] = [["sh", "-c", "echo from https://me:secret@index/; exit 3"]]
     with pytest.raises(
-        builder.ArchiveError, match=r"(?s)`sh -c .* failed in the build of demo:\nfrom https://\*\*\*@index/"
+        builder.ArchiveError,
+        match=r"(?s)`sh -c .* failed in the build of demo \(which has no network\):\nfrom https://\*\*\*@index/",
     ):
         builder.Build(options).run()
-    assert not list(Path(options["dir"]).iterdir())
+    assert [file.name for file in Path(options["dir"]).iterdir()] == ["cache"]
 
 
 def test_this_machine_in_a_file_is_an_error(builder: Any, options: dict[str, Any]) -> None:
-    options["commands"] = [["sh", "-c", "pwd > where"]]
+    options["commands"] = [["sh", "-c", "command -v ansible > where"]]
     with pytest.raises(builder.ArchiveError, match="where names a folder of this controller"):
         builder.Build(options).run()
     options["strip"] = ["where"]
     assert builder.Build(options).run()
 
 
-def test_the_build_sees_no_vite_or_ansible_variables(
-    builder: Any, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("VITE_TOKEN", "1")
-    monkeypatch.setenv("ANSIBLE_VAULT_PASSWORD_FILE", "1")
-    monkeypatch.setenv("UV_CACHE_DIR", "/cache")
-    environment = builder.build_environment()
-    assert not {"VITE_TOKEN", "ANSIBLE_VAULT_PASSWORD_FILE"} & set(environment)
-    assert environment["UV_CACHE_DIR"] == "/cache"
+def test_the_source_is_at_the_same_place_everywhere(builder: Any, options: dict[str, Any]) -> None:
+    options["commands"] = [["sh", "-c", "pwd > where; date >> where; umask >> where; echo $SOURCE_DATE_EPOCH > when"]]
+    build = builder.Build(options)
+    build.run()
+    with tarfile.open(build.archive) as tar:
+        content = tar.extractfile("where")
+        assert content is not None
+        assert content.read().decode().splitlines()[0] == "/build/src"
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o077])
+def test_archives_are_for_the_account_and_its_group(builder: Any, options: dict[str, Any], umask: int) -> None:
+    options["commands"] = [["true"]]
+    build = builder.Build(options)
+    build.dir.chmod(0o2775)  # a folder that a group shares stays so
+    before = os.umask(umask)
+    try:
+        builder.folder(build.dir)
+        with builder.locked(build.dir / ".lock"):
+            build.run()
+    finally:
+        os.umask(before)
+    modes = {path.name: oct(path.stat().st_mode & 0o7777) for path in (build.dir, *build.dir.iterdir())}
+    assert modes.pop(build.dir.name) == "0o2770"
+    assert set(modes.pop("cache")) <= set("0o7520")
+    assert modes == dict.fromkeys(("demo-1.0.tar.gz", "demo-1.0.tar.gz.sha256", "demo-1.0.json", ".lock"), "0o640")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -19,24 +18,7 @@ from typing import Any
 
 import pytest
 
-ROLES = Path(__file__).parents[2] / "roles"
-# Behind what is there: the folder of modules has one of the same name as an action plugin.
-sys.path += [str(ROLES / "app" / "module_utils"), str(ROLES / "app" / "library")]
 FILES = {"app.py": "print(1)\n", "bin/start": "#!/bin/sh\n", "tests/test_app.py": "assert True\n"}
-
-
-@pytest.fixture(scope="module")
-def builder() -> Any:
-    """Import the module as Ansible would: with the role's module_utils below ansible.module_utils."""
-    import gatehouse_archive
-
-    sys.modules.setdefault("ansible.module_utils.gatehouse_archive", gatehouse_archive)
-    import gatehouse_sources
-
-    sys.modules.setdefault("ansible.module_utils.gatehouse_sources", gatehouse_sources)
-    import release_archive
-
-    return release_archive
 
 
 @pytest.fixture
@@ -44,7 +26,7 @@ def options(tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "out").mkdir()
     return {
         "name": "demo", "version": "1.0", "source": "", "source_archive": {}, "source_git": {},
-        "dir": str(tmp_path / "out"), "commands": [], "files": {}, "exclude": [".env*", ".git", "tests"],
+        "dir": str(tmp_path / "out"), "fetch": [], "commands": [], "files": {}, "exclude": [".env*", ".git", "tests"],
         "include": [], "strip": [], "timeout": 30,
     }  # fmt: skip
 
@@ -113,7 +95,7 @@ def test_folder_archive_and_commit_of_one_source_give_the_same_bytes(
     ways: list[dict[str, Any]] = [
         {"source": str(folder)},
         {"source_archive": {"location": str(made), "sha256": sum_of(made)}},
-        {"source_git": {"repository": str(repository), "ref": "main"}},
+        {"source_git": {"repository": str(repository), "ref": "refs/tags/v1"}},
         {"source_git": {"repository": str(repository), "ref": "v1"}},
         {"source_git": {"repository": str(repository), "ref": git(repository, "rev-parse", "HEAD")}},
     ]
@@ -138,30 +120,46 @@ def test_an_archive_that_was_built_is_found_again_without_asking_for_its_source(
     assert builder.Build(options).built_sha256() == ""
 
 
-def test_the_commit_is_recorded_and_a_moved_branch_means_a_new_build(
+def test_the_commit_is_recorded_and_a_moved_tag_is_refused(
     builder: Any, options: dict[str, Any], repository: Path
 ) -> None:
-    options["source_git"] = {"repository": str(repository), "ref": "main"}
+    options["source_git"] = {"repository": str(repository), "ref": "v1"}
     build = builder.Build(options)
     first = build.run()
     commit = git(repository, "rev-parse", "HEAD")
     assert json.loads(build.record.read_text())["origin"] == {
-        "repository": str(repository), "ref": "main", "commit": commit,
+        "repository": str(repository), "ref": "v1", "commit": commit,
     }  # fmt: skip
     (repository / "app.py").write_text("print(2)\n")
     assert builder.Build(options).built_sha256() == first  # not committed, so not there
     git(repository, "commit", "--quiet", "--all", "--message=two")
-    build = builder.Build(options)
-    assert build.built_sha256() == ""
-    assert build.run() != first
-    options["source_git"]["ref"] = "v1"
-    assert builder.Build(options).run() == first
+    git(repository, "tag", "--force", "v1")
+    moved = git(repository, "rev-parse", "HEAD")
+    was = f"v1 of {repository} was commit {commit} when demo 1.0 was built, and is {moved} now: if that is meant, write"
+    with pytest.raises(builder.ArchiveError, match=was):
+        builder.Build(options)
+    assert builder.Build({**options, "version": "1.1"}).run() != first
+    options["source_git"]["ref"] = moved
+    assert builder.Build(options).built_sha256() == ""
+
+
+@pytest.mark.parametrize("ref", ["main", "refs/heads/main", "HEAD"])
+def test_a_branch_is_refused_with_the_commit_that_it_is(
+    builder: Any, options: dict[str, Any], repository: Path, ref: str
+) -> None:
+    options["source_git"] = {"repository": str(repository), "ref": ref}
+    said = f"{ref} of {repository} is a branch, so whoever pushes there would decide what is deployed: write a tag as "
+    commit = git(repository, "rev-parse", "HEAD")
+    with pytest.raises(
+        builder.ArchiveError, match=rf"{said}app_source_git.ref, or the commit's full id \(now {commit}\)"
+    ):
+        builder.Build(options)
 
 
 def test_what_is_not_committed_and_settings_of_the_user_change_nothing(
     builder: Any, options: dict[str, Any], repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options["source_git"] = {"repository": str(repository), "ref": "main"}
+    options["source_git"] = {"repository": str(repository), "ref": "v1"}
     first = builder.Build(options).run()
     (repository / "notes.txt").write_text("mine\n")
     (tmp_path / ".gitconfig").write_text("[core]\n\tautocrlf = true\n[tar]\n\tumask = 0077\n")
@@ -172,7 +170,7 @@ def test_what_is_not_committed_and_settings_of_the_user_change_nothing(
 
 
 def test_a_folder_of_a_repository_is_a_source(builder: Any, options: dict[str, Any], repository: Path) -> None:
-    options["source_git"] = {"repository": str(repository), "ref": "main", "folder": "bin/"}
+    options["source_git"] = {"repository": str(repository), "ref": "v1", "folder": "bin/"}
     build = builder.Build(options)
     build.run()
     assert members(build) == ["start"]
@@ -244,7 +242,7 @@ def test_an_archive_cannot_write_beside_the_build(
         ({"source_git": {"ref": "v1"}}, "app_source_git.repository is missing: write where the source is"),
         (
             {"source_git": {"repository": "/r"}},
-            "app_source_git names /r without a ref: write a branch, a tag or a commit's id",
+            "app_source_git names /r without a ref: write a tag or a commit's id",
         ),
         ({"source_git": {"repository": "--upload-pack=x", "ref": "v1"}}, "neither may begin with -"),
         ({"source_git": {"repository": "/nonexistent", "ref": "v1"}}, "`git ls-remote` failed, see app_source_git:"),
@@ -276,5 +274,5 @@ def test_a_ref_that_is_not_there_is_named(builder: Any, options: dict[str, Any],
     options["source_git"] = {"repository": str(repository), "ref": "v1"}
     assert builder.Build(options).source.commit == git(repository, "rev-parse", "refs/tags/v1^{}")
     options["source_git"]["ref"] = "v2"
-    with pytest.raises(builder.ArchiveError, match=r"has neither a branch nor a tag 'v2': correct app_source_git\.ref"):
+    with pytest.raises(builder.ArchiveError, match=r"has no tag 'v2': correct app_source_git\.ref, or write"):
         builder.Build(options)

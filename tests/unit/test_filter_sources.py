@@ -11,7 +11,8 @@ from ansible.errors import AnsibleFilterError
 Filters = Callable[[str], Callable[..., Any]]
 SUM = " is no SHA-256; write the 64 hexadecimal digits that `sha256sum` prints"
 PLACE = " is no place of a source; write a path on the controller or an address such as https://example.org/shop.git"
-REF = " is no ref of git; write a branch, a tag or a commit's full id"
+BRANCH = " is a branch, so whoever pushes there would decide what is deployed; write a tag or a commit's full id"
+REF = " is no ref of git; write a tag or a commit's full id"
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ REF = " is no ref of git; write a branch, a tag or a commit's full id"
         ("source_place", "/srv/sources/shop.tar.gz"),
         ("source_place", "https://user:token@example.org/shop.git"),
         ("source_place", "git@example.org:shop.git"),
-        ("git_ref", "main"),
+        ("git_ref", "refs/tags/v1"),
         ("git_ref", "release/1.2+build"),
     ],
 )
@@ -43,6 +44,9 @@ def test_accepted(filters: Filters, name: str, value: str) -> None:
         ("git_ref", "a..b", f'"a..b"{REF}'),
         ("git_ref", "v1^{commit}", f'"v1^{{commit}}"{REF}'),
         ("git_ref", None, f"null{REF}"),
+        ("git_ref", "main", f'"main"{BRANCH}'),
+        ("git_ref", "refs/heads/next", f'"refs/heads/next"{BRANCH}'),
+        ("git_ref", "HEAD", f'"HEAD"{BRANCH}'),
     ],
 )
 def test_refused(filters: Filters, name: str, value: object, message: str) -> None:
@@ -79,10 +83,7 @@ GIT = {"repository": "/srv/shop.git", "ref": "v1"}
         ),
         (
             {"app_source_git": {"repository": "/srv/shop.git"}},
-            [
-                "app_source_git.ref is missing, so any commit could be meant;"
-                " write a branch, a tag or a commit's full id"
-            ],
+            ["app_source_git.ref is missing, so any commit could be meant; write a tag or a commit's full id"],
         ),
         (
             {"app_archive": "build/shop-1.0.tar.gz", "app_source_git": GIT},

@@ -6,14 +6,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,9 @@ from ansible.module_utils.gatehouse_archive import (
     tree_files,
     write_archive,
 )
+from ansible.module_utils.gatehouse_secrets import refuse_secrets
 from ansible.module_utils.gatehouse_sources import chosen_source, without_credentials
+from ansible_collections.gatehouse.core.plugins.module_utils import sandbox
 
 DOCUMENTATION = r"""
 module: release_archive
@@ -35,6 +35,9 @@ short_description: Ensure that an application's release archive is built
 description:
   - Runs on the controller. Copies the source, runs the build commands in the copy and packs the result as
     C(<name>-<version>.tar.gz) with a C(.sha256) beside it. The same inputs give the same bytes.
+  - Each command runs in a sandbox (bubblewrap), which sees the copy of the source, tools, and nothing else of the
+    controller. Without one nothing is built.
+  - What looks like a secret, in the source or in what was built, is refused by name; what was fetched is not looked at.
   - A build happens only when the inputs (source files, commands, extra files, patterns) differ from those recorded,
     or the archive is gone or damaged.
   - Two plays that build the same release wait for each other.
@@ -64,9 +67,18 @@ options:
       ref: {description: 'Branch, tag or full commit id.', type: str, default: ''}
       folder: {description: Folder in the repository that is the source; empty for all of it., type: str, default: ''}
   dir: {description: Folder that keeps the archives., type: path, required: true}
+  fetch:
+    description:
+      - Commands that fetch dependencies by their lock file, each an argument list.
+      - They run first, with the network, the settings of their tool's index (C(uv), C(pip), C(npm), C(composer),
+        C(bundle)), and a cache that the application keeps.
+      - They must run no code of what they fetch.
+    type: list
+    elements: list
+    default: []
   commands:
     description:
-      - Build commands, each an argument list.
+      - Build commands, each an argument list; they run without the network, and only read the cache.
       - C(uv), C(node) and C(npm) are taken from beside Ansible's own Python.
     type: list
     elements: list
@@ -101,7 +113,8 @@ EXAMPLES = r"""
     version: 1.0.0
     source: apps/dashboard
     dir: build
-    commands: [[npm, ci], [npm, run, build]]
+    fetch: [[npm, ci, --ignore-scripts]]
+    commands: [[npm, run, build]]
     include: [dist, server]
   delegate_to: localhost
 """
@@ -117,27 +130,15 @@ origin:
   returned: always
 """
 
-# Left out of the build's environment: what a build would write into its result, or what belongs to this play.
-PRIVATE = re.compile(
-    r"(ANSIBLE_|VITE_|SSH_|VIRTUAL_ENV|PYTHON|NODE_ENV$|NODE_OPTIONS$|INIT_CWD$|npm_(lifecycle|package)_)"
-)
 LOCK_WAIT = 1800
-# Not resolved: in a venv the tools stand beside the link and not beside the Python that it names.
-TOOLS = Path(sys.executable).absolute().parent
-
-
-def build_environment() -> dict[str, str]:
-    """Give the user's environment (proxies, pip, uv and npm settings) without what would make the build differ."""
-    kept = {name: value for name, value in os.environ.items() if not PRIVATE.match(name)}
-    kept["PATH"] = str(TOOLS) + os.pathsep + kept.get("PATH", os.defpath)
-    kept.update(CI="1", LC_ALL="C.UTF-8", TZ="UTC", SOURCE_DATE_EPOCH=str(EPOCH))
-    return kept
+# What is shown of a command that failed, from its end.
+OUTPUT = 1 << 16
 
 
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
     """Hold an exclusive lock on `file`; another play that builds the same release waits, half an hour at most."""
-    with file.open("w") as stream:
+    with private(file).open("w") as stream:
         deadline = time.monotonic() + LOCK_WAIT
         while True:
             try:
@@ -155,8 +156,48 @@ def locked(file: Path) -> Iterator[None]:
 def replace(file: Path, text: str) -> None:
     """Write a small file in one step."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_text(text)
+    private(temporary).write_text(text)
     temporary.replace(file)
+
+
+def private(file: Path) -> Path:
+    """Make an empty file unless it is there, for the account and its group; whatever the umask, it has 0640."""
+    file.touch(mode=0o640)
+    file.chmod(0o640)
+    return file
+
+
+def folder(path: Path) -> Path:
+    """Make a folder that is the account's and its group's; others lose what they may do in one that is there."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o750)
+    about = path.stat()
+    if about.st_uid == os.geteuid() and about.st_mode & 0o007:
+        path.chmod(about.st_mode & 0o7770)
+    return path
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Make a temporary folder, and remove it however a build left it; nothing is followed out of it."""
+    path = Path(tempfile.mkdtemp(prefix="gatehouse-build-"))
+    try:
+        yield path
+    finally:
+        for _, folders, _, base in os.fwalk(path):
+            for name in folders:
+                # A folder that may not be entered; by descriptor, since what ran in it may still be about to end.
+                with suppress(OSError):
+                    inner = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY, dir_fd=base)
+                    try:
+                        Path(f"/proc/self/fd/{inner}").chmod(0o700)
+                    finally:
+                        os.close(inner)
+        shutil.rmtree(path)
+
+
+def names(root: Path) -> set[str]:
+    """Give the paths of all that is no folder below `root`, links among them."""
+    return {Path(base, name).relative_to(root).as_posix() for base, _, files in os.walk(root) for name in files}
 
 
 class Build:
@@ -177,16 +218,32 @@ class Build:
         self.archive = self.dir / f"{stem}.tar.gz"
         self.sidecar = self.dir / f"{stem}.tar.gz.sha256"
         self.record = self.dir / f"{stem}.json"
-        recipe = {key: options[key] for key in ("commands", "files", "exclude", "include", "strip")}
+        recipe = {key: options[key] for key in ("fetch", "commands", "files", "exclude", "include", "strip")}
         self.inputs = self.source.inputs(recipe)
+        self.refuse_moved(self.recorded().get("origin") or {})
 
-    def built_sha256(self) -> str:
-        """Give the SHA-256 of the archive that is there, or '' if it is missing, damaged or from other inputs."""
+    def recorded(self) -> dict[str, Any]:
+        """Give what stands beside the archive; nothing where that cannot be read."""
         try:
             record = json.loads(self.record.read_text())
         except (OSError, ValueError):
-            return ""
-        if not isinstance(record, dict) or record.get("inputs") != self.inputs or not self.archive.is_file():
+            return {}
+        return record if isinstance(record, dict) else {}
+
+    def refuse_moved(self, before: dict[str, str]) -> None:
+        """Refuse a tag that named another commit when this version was built: one version is one source."""
+        now = self.source.origin
+        if now.get("ref") and {**before, "commit": ""} == {**now, "commit": ""} and before["commit"] != now["commit"]:
+            raise ArchiveError(
+                f"{now['ref']} of {now['repository']} was commit {before['commit']} when {self.options['name']} "
+                f"{self.options['version']} was built, and is {now['commit']} now: if that is meant, write a new "
+                "app_version, or the commit's id as app_source_git.ref"
+            )
+
+    def built_sha256(self) -> str:
+        """Give the SHA-256 of the archive that is there, or '' if it is missing, damaged or from other inputs."""
+        record = self.recorded()
+        if record.get("inputs") != self.inputs or not self.archive.is_file():
             return ""
         sha256: str = file_sha256(self.archive)
         line = f"{sha256}  {self.archive.name}\n"
@@ -200,41 +257,67 @@ class Build:
 
     def run(self) -> str:
         """Build in a temporary copy, put archive, sidecar and record in place; give the archive's SHA-256."""
-        with tempfile.TemporaryDirectory(prefix="gatehouse-build-") as temporary:
-            work = Path(temporary) / "release"
+        name, fetch, commands = (self.options[key] for key in ("name", "fetch", "commands"))
+        with scratch() as temporary:
+            work = temporary / "src"
             self.source.copy_to(work)
-            for command in self.options["commands"]:
-                self.execute([str(word) for word in command], work)
-            for relative, content in self.options["files"].items():
-                file = work / relative
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(content)
-                file.chmod(0o755 if content.startswith("#!") else 0o644)
-            return self.pack(work, temporary)
+            refuse_secrets(name, "the source", tree_files(work))
+            own, fetched = names(work), set[str]()
+            if fetch or commands:
+                cache = folder(folder(self.dir / "cache") / name)
+                box = sandbox.Sandbox(work, temporary, cache)
+                for command in fetch:
+                    self.execute(box, [str(word) for word in command], fetch=True)
+                # Dependencies bring keys for their own tests.
+                fetched = names(work) - own
+                for command in commands:
+                    self.execute(box, [str(word) for word in command], fetch=False)
+            self.add_files(work)
+            return self.pack(work, fetched)
 
-    def execute(self, command: list[str], work: Path) -> None:
+    def execute(self, box: sandbox.Sandbox, command: list[str], fetch: bool) -> None:
         """Run one build command; its output is shown only if it fails, without the credentials of an address."""
-        environment = build_environment()
-        program = shutil.which(command[0], path=environment["PATH"])
-        if program is None:
+        name, shown = self.options["name"], " ".join(command)
+        environment = sandbox.environment(Path(command[0]).name if fetch else "")
+        environment["SOURCE_DATE_EPOCH"] = str(EPOCH)
+        if "/" not in command[0] and shutil.which(command[0], path=environment["PATH"]) is None:
             raise ArchiveError(
-                f"the build of {self.options['name']} needs {command[0]}, which is neither in {TOOLS} nor in PATH: "
-                "install the workshop's locked requirements again"
+                f"the build of {name} needs {command[0]}, which is not in {environment['PATH']}: install it there; uv, "
+                "node and npm come with the workshop's locked requirements"
             )
-        try:
-            done = subprocess.run(  # noqa: S603 (an argument list from the role, never a shell)
-                [program, *command[1:]], cwd=work, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, timeout=self.options["timeout"], check=False, umask=0o022,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired as error:
-            raise ArchiveError(f"`{' '.join(command)}` took more than {self.options['timeout']} s") from error
-        if done.returncode:
-            output = without_credentials(done.stdout.decode(errors="replace")).strip().splitlines()
-            name = self.options["name"]
-            raise ArchiveError(f"`{' '.join(command)}` failed in the build of {name}:\n" + "\n".join(output[-25:]))
+        # Into a file: whatever a command writes, it takes no memory here.
+        with tempfile.TemporaryFile() as output:
+            try:
+                done = subprocess.run(  # noqa: S603 (an argument list from the role, never a shell)
+                    box.words(command, fetch), env=environment, stdin=subprocess.DEVNULL, stdout=output,
+                    stderr=subprocess.STDOUT, timeout=self.options["timeout"], check=False, umask=0o022,
+                )  # fmt: skip
+            except subprocess.TimeoutExpired as error:
+                raise ArchiveError(f"`{shown}` took more than {self.options['timeout']} s") from error
+            if done.returncode:
+                output.seek(max(0, output.seek(0, os.SEEK_END) - OUTPUT))
+                lines = without_credentials(output.read().decode(errors="replace")).strip().splitlines()
+                ran = f"failed in the build of {name}" + ("" if fetch else " (which has no network)")
+                raise ArchiveError(f"`{shown}` {ran}:\n" + "\n".join(lines[-25:]))
 
-    def pack(self, work: Path, temporary: str) -> str:
-        """Pack what belongs into the release; a file that names a folder of this machine is an error."""
+    def add_files(self, work: Path) -> None:
+        """Write the recipe's own files; a link that a build has put in their way is not followed."""
+        for relative, content in self.options["files"].items():
+            file = work / relative
+            for path in (file, *file.parents):
+                if path == work:
+                    break
+                if path.is_symlink():
+                    raise ArchiveError(
+                        f"the build of {self.options['name']} left the link {path.relative_to(work)}, and {relative} "
+                        "of the release would be written through it: nothing was packed"
+                    )
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(content)
+            file.chmod(0o755 if content.startswith("#!") else 0o644)
+
+    def pack(self, work: Path, fetched: set[str]) -> str:
+        """Pack what belongs into the release; a secret is an error, and so is a file that names this machine."""
         include, strip = self.options["include"], self.options["strip"]
         files = [
             (relative, file)
@@ -243,10 +326,11 @@ class Build:
         ]
         if not files:
             raise ArchiveError(f"the build of {self.options['name']} gave no files at all: see `include` and `strip`")
-        own = [path.encode() for path in (temporary, str(TOOLS))]
+        refuse_secrets(self.options["name"], "the release", (file for file in files if file[0] not in fetched))
+        # Only the tools stand at a place of this machine's own; the source is at the same on every controller.
+        own = str(sandbox.TOOLS).encode()
         for relative, file in files:
-            content = file.read_bytes()
-            if any(path in content for path in own):
+            if own in file.read_bytes():
                 raise ArchiveError(
                     f"{relative} names a folder of this controller, so the release would differ elsewhere: "
                     "add it to app_build.strip"
@@ -255,7 +339,7 @@ class Build:
         try:
             with os.fdopen(handle, "w+b") as stream:
                 write_archive(files, stream)
-            Path(name).chmod(0o644)
+            Path(name).chmod(0o640)
             sha256: str = file_sha256(Path(name))
             Path(name).replace(self.archive)
         except BaseException:
@@ -280,6 +364,7 @@ def main() -> None:
             "source_archive": {"type": "dict", "default": {}, "options": texts("location", "sha256")},
             "source_git": {"type": "dict", "default": {}, "options": texts("repository", "ref", "folder")},
             "dir": {"type": "path", "required": True},
+            "fetch": {"type": "list", "elements": "list", "default": []},
             "commands": {"type": "list", "elements": "list", "default": []},
             "files": {"type": "dict", "default": {}},
             "exclude": {"type": "list", "elements": "str", "default": []},
@@ -295,13 +380,13 @@ def main() -> None:
         if not sha256:
             changed = True
             if not module.check_mode:
-                build.dir.mkdir(parents=True, exist_ok=True)
+                folder(build.dir)
                 with locked(build.dir / f".{build.archive.name}.lock"):
                     # Another play may have built it while this one waited.
                     sha256 = build.built_sha256()
                     changed = not sha256
                     sha256 = sha256 or build.run()
-    except (ArchiveError, OSError) as error:
+    except (ArchiveError, sandbox.SandboxError, OSError) as error:
         module.fail_json(msg=str(error))
     release = f"{module.params['version']}-{sha256[:8]}" if sha256 else ""
     module.exit_json(

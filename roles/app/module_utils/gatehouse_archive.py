@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 # One fixed time for every member (1980-01-01, the oldest that zip also knows): the archive depends on content alone.
 EPOCH = 315532800
 # Raised when the way an archive is made changes, so that caches made before are not taken for current.
-FORMAT = 1
+FORMAT = 2
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+~-]{0,63}")
 RELEASE = re.compile(VERSION.pattern.replace("{0,63}", "{0,80}"))
 

@@ -168,10 +168,14 @@ class Commit:
 
     @classmethod
     def resolve(cls, repository: str, ref: str, folder: str, exclude: list[str]) -> Commit:
-        """Ask the repository which commit a branch or tag is; a full id asks nobody."""
+        """Ask the repository which commit a tag is; a full id asks nobody.
+
+        A branch is refused: whoever can push to it would decide what the next run deploys, a run for something else
+        included, and nothing in the inventory would say so.
+        """
         shown = without_credentials(repository)
         if not ref:
-            raise ArchiveError(f"app_source_git names {shown} without a ref: write a branch, a tag or a commit's id")
+            raise ArchiveError(f"app_source_git names {shown} without a ref: write a tag or a commit's id")
         if repository.startswith("-") or ref.startswith("-"):
             raise ArchiveError(f"app_source_git has {shown} {ref}: neither may begin with -")
         # git runs in a folder of its own, so that it takes no repository around this one for the one meant.
@@ -181,13 +185,17 @@ class Commit:
             return cls(repository, ref, ref, folder, exclude)
         listed = git("ls-remote", "--", repository, ref, ref + "^{}").decode().splitlines()
         found = {name: commit for commit, _, name in (line.partition("\t") for line in listed)}
-        # As `git rev-parse` does: a tag before a branch, and of an annotated tag the commit that it names.
-        for name in (f"{ref}^{{}}", ref, f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}"):
+        # Of an annotated tag the commit that it names.
+        tag = f"refs/tags/{ref.removeprefix('refs/tags/')}"
+        for name in (f"{tag}^{{}}", tag):
             if name in found:
                 return cls(repository, ref, found[name], folder, exclude)
-        raise ArchiveError(
-            f"{shown} has neither a branch nor a tag {ref!r}: correct app_source_git.ref, or write the commit's full id"
-        )
+        if branch := found.get(f"refs/heads/{ref}") or found.get(ref):
+            raise ArchiveError(
+                f"{ref} of {shown} is a branch, so whoever pushes there would decide what is deployed: write a tag as "
+                f"app_source_git.ref, or the commit's full id (now {branch})"
+            )
+        raise ArchiveError(f"{shown} has no tag {ref!r}: correct app_source_git.ref, or write the commit's full id")
 
     @property
     def origin(self) -> dict[str, str]:

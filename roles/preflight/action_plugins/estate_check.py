@@ -24,6 +24,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import filter_loader
+from ansible_collections.gatehouse.core.plugins.module_utils import sandbox
 
 # Internal to ansible-core: without it the report names variables and hosts instead of lines.
 try:
@@ -273,6 +274,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self._read_roles(Path(args["roles"]))
         hosts = self._read_hosts(task_vars or {})
         needs = self._read_plays(args["playbooks"], (task_vars or {})["hostvars"])
+        self._check_controller(needs)
         self._check_addresses(hosts)
         self._check_keys(hosts)
         self._check_values(hosts, needs)
@@ -378,6 +380,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 text = f"a play runs the role {role['name']}, which is {name} here, and there is no such role"
                 self.problems.add(host.name, text, {"remedy": remedy}, None, "the variables of these hosts")
         return found
+
+    def _check_controller(self, needs: Sequence[Mapping[str, Any]]) -> None:
+        """Report that this controller cannot build, where a release is to be built."""
+        names = {name for need in needs if need["role"] == "app" for name in need["hosts"]}
+        hosts = [self.problems.hosts[name] for name in names]
+        if all("app_archive" in host.raw and host.evaluate("app_archive") for host in hosts):
+            return
+        try:
+            sandbox.check()
+        except sandbox.SandboxError as error:
+            self.problems.add("", error.problem, {"remedy": error.remedy}, None, "this controller")
 
     def _check_values(self, hosts: Sequence[_Host], needs: Sequence[Mapping[str, Any]]) -> None:
         """Check every input of every role on the hosts that run it (on all, for a role in no play)."""

@@ -18,7 +18,7 @@ _NEEDS = {
     },
     "app_source_git": {
         "repository": ("there is no source", "a path or an address"),
-        "ref": ("any commit could be meant", "a branch, a tag or a commit's full id"),
+        "ref": ("any commit could be meant", "a tag or a commit's full id"),
     },
 }
 

@@ -204,11 +204,12 @@ def test_a_release_is_built_from_a_commit_and_from_an_archive(
     who = ("-c", "user.name=a", "-c", "user.email=a@b")
     for words in (("init", "-q", "-b", "main"), ("add", "."), (*who, "commit", "-qm", "one")):
         subprocess.run(["git", "-C", str(changed), *words], check=True)
+    subprocess.run(["git", "-C", str(changed), "tag", "v1"], check=True)
     (changed / "artisan").write_text("not committed\n")
     subprocess.run(["tar", "czf", str(archive), "-C", str(ROOT / "apps"), "tollhouse"], check=True)
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     ways: tuple[dict[str, Any], ...] = (
-        {"app_source_git": {"repository": str(changed), "ref": "main"}},
+        {"app_source_git": {"repository": str(changed), "ref": "v1"}},
         {"app_source_archive": {"location": str(archive), "sha256": found}},
     )
     for way in ways:
