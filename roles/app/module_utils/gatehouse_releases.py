@@ -152,6 +152,13 @@ class Releases:
             place.unlink(missing_ok=True)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(os.path.relpath(shared / path, self.folder / fresh.name / Path(path).parent))
+        # nginx follows a link that belongs to whom it leads to (disable_symlinks if_not_owner).
+        os.chown(place, account.pw_uid, account.pw_gid, follow_symlinks=False)
+
+    def shares(self, release: str, paths: list[str]) -> bool:
+        """Tell whether the links of these paths belong to the account, as those of older versions did not."""
+        owner = pwd.getpwnam(self.user).pw_uid
+        return all((self.folder / release / path).lstat().st_uid == owner for path in paths)
 
     def remove(self, release: str) -> None:
         """Remove one release."""
