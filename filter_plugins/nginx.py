@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible.plugins.loader import filter_loader
 
 # What nginx reads as one token without quotes and without a second meaning: no blank, quote, backslash, `#`,
 # `;{}$`.
@@ -166,6 +167,12 @@ def location_path(value: Any) -> str:
         raise AnsibleFilterError(
             f"{_shown(value)} is no path and no regular expression ({error}); write one such as /api/"
         ) from None
+    # A visitor chooses what it is compared with.
+    if filter_loader.get("backtracking_regex").j2_function(text):
+        raise AnsibleFilterError(
+            f"{_shown(value)} fits some texts in exponentially many ways, and a visitor can have nginx try them all;"
+            " write it without a repetition of what repeats the same characters itself, such as ^/[a-z/]*$ for ^/([a-z/]+)*$"
+        )
     return text
 
 

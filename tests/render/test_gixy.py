@@ -18,7 +18,7 @@ from .conftest import ROOT, render_files
 from .test_proxy import estate
 
 # PCRE's quantifiers that never give back, which gixy's reader of regular expressions takes for an error.
-POSSESSIVE = re.compile(r"(?<=[\])])([*+?])\+")
+POSSESSIVE = re.compile(r"(?<=[\])s])([*+?])\+")
 
 # (gixy's check, words of what it says): why it is right all the same.
 WAIVED = {

@@ -90,6 +90,18 @@ def test_releases_share_what_they_are_told_to(releases: Any) -> None:
     assert (releases.home / "shared" / "storage" / "kept").exists()
 
 
+def test_a_shared_links_owner_is_the_account(releases: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nginx follows no other link than one that belongs to whom it leads to."""
+    given = []
+    monkeypatch.setattr(os, "chown", lambda path, *ids, **how: given.append((Path(path).name, ids, how)))
+    add(releases, "1", "main.js", shared=("public/uploads",))
+    assert ("uploads", (os.getuid(), os.getgid()), {"follow_symlinks": False}) in given
+    assert releases.shares("1", ["public/uploads"])
+    other = SimpleNamespace(pw_uid=os.getuid() + 1, pw_gid=0)
+    monkeypatch.setattr("gatehouse_releases.pwd.getpwnam", lambda name: other)
+    assert not releases.shares("1", ["public/uploads"])
+
+
 @pytest.fixture
 def deployment(releases: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a function: the deployment of the application, with these options beside the usual ones."""

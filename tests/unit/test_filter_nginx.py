@@ -209,6 +209,42 @@ def test_a_broken_expression_is_explained(filters: Filters) -> None:
     )
 
 
+def test_an_expression_that_backtracks_is_refused(filters: Filters) -> None:
+    with pytest.raises(AnsibleFilterError) as error:
+        filters("location_path")("^/([a-z/]+)*$")
+    assert error.value.message == (
+        '"^/([a-z/]+)*$" fits some texts in exponentially many ways, and a visitor can have nginx try them all;'
+        " write it without a repetition of what repeats the same characters itself, such as ^/[a-z/]*$ for ^/([a-z/]+)*$"
+    )
+
+
+BACKTRACKING = [
+    r"(a+)+b", r"(a*)*b", r"(a|a)*b", r"(a|aa)+b", r"(ab|ab)+c", r"([a-z]+)*[.]css", r"^/(.*/)*x$", r"(\w+\s?)*x",
+    r"(a{1,20})+b", r"(a{1,3})+b", r"(a?b?c?)*d", r"(?=(a+)+b)x", r"(x|[a-z]|é)*y", r"([|]|[|])*y", r"(a|A)*b", r"(?:(a)\1?)+b",
+    r"^((_ga[^=;]*|_gid|_gat[^=;]*)=[^;]*(;\s*|$))+$", r"(?>(a+)+b)c", r"(.|\n)*(.|\n)*z|(a|\w)+z", r"(\d|\w)+z", r"(?:\D|x)*y",
+]  # fmt: skip
+STEADY = [
+    r"^/(a|b)/[0-9]{2}[.]php$", r"[.](css|js|png|jpe?g|gif|svg|woff2?)$", r"^/([a-z0-9-]+/)*[a-z0-9-]+$", r"^/admin(/|$)",
+    r"^/.*[.]php$", r"^(?:[0-9]{1,3}[.]){3}[0-9]{1,3}$", r"^/(?!api/).*[.]html$", r"(a?b)*d", r"^(?:/[^/]+){1,5}/$", r"(a[|]b)+",
+    r"^/(?:[a-z]+(?:-[a-z]+)*/)*$", r"^/x{500,}y", r"(x)?(?(1)a|b)c",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern", BACKTRACKING)
+def test_exponential_expressions_are_told(filters: Filters, pattern: str) -> None:
+    assert filters("backtracking_regex")(pattern)
+
+
+@pytest.mark.parametrize("pattern", STEADY)
+def test_steady_expressions_are_let_be(filters: Filters, pattern: str) -> None:
+    assert not filters("backtracking_regex")(pattern)
+
+
+def test_an_endless_expression_is_refused_quickly(filters: Filters) -> None:
+    with pytest.raises(AnsibleFilterError, match="more than 400 parts"):
+        filters("location_path")("^/(" + "[a-z]?" * 500 + ")x")
+
+
 def test_an_error_shows_the_value_as_it_was_written(filters: Filters) -> None:
     with pytest.raises(AnsibleFilterError) as error:
         filters("nginx_size")("8 megs")

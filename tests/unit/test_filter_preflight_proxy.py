@@ -57,6 +57,31 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
      "proxy_sites[0].client_certificates cannot be asked for with https: false; write https: true"),
     ({SITE + "https": False, SITE + "http": "serve", SITE + "basic_auth": {"users": [{"name": "a"}]}},
      "proxy_sites[0].basic_auth sends passwords in clear, because the site has no HTTPS; write https: true"),
+    ({SITE + "http": "serve", SITE + "basic_auth": {"users": [{"name": "a"}]}},
+     "proxy_sites[0].basic_auth sends passwords in clear, because http: serve answers on port 80 too; write http:"
+     " redirect, unless only a balancer with TLS comes by port 80"),
+    ({SITE + "http": "serve", PLACE + "basic_auth": {"users": [{"name": "a"}]}},
+     "proxy_sites[0].locations[0].basic_auth sends passwords in clear, because http: serve answers on port 80 too; write"
+     " http: redirect, unless only a balancer with TLS comes by port 80"),
+    ({SITE + "http": "serve", SITE + "client_certificates": {"mode": "required", "ca": "x"}},
+     "proxy_sites[0].client_certificates.mode required lets nobody in who comes in clear, and http: serve answers on"
+     " port 80; write http: redirect or refuse, or mode: optional"),
+    ({SITE + "http": "serve", SITE + "client_certificates": {"mode": "optional", "ca": "x", "names": ["ann"]}},
+     "proxy_sites[0].client_certificates.names lets nobody in who comes in clear, and http: serve answers on port 80;"
+     " write http: redirect or refuse, or take the names away"),
+    ({SITE + "client_certificates": {"names": ["ann"]}},
+     "proxy_sites[0].client_certificates.names has no meaning with mode: none: everybody would get 403;"
+     " write mode: required, or take it away"),
+    ({SITE + "catch_all": True, SITE + "client_certificates": {"mode": "optional", "ca": "x", "resume": True},
+      "proxy_sites.1.client_certificates": {"mode": "required", "ca": "y"}},
+     "proxy_sites[0].client_certificates.resume of a catch_all would let its visitors resume on desk, whose authority has"
+     " not seen them; write resume: false"),
+    ({"proxy_sites.1.locations.1.allow": ["10.0.0.0/8"]},
+     "proxy_sites[1].locations[1].allow guards nothing beside redirect.to, which answers before anybody is asked; take it"
+     " away, and guard what the redirect leads to"),
+    ({"proxy_sites.1.locations.1.basic_auth": {"users": [{"name": "a"}]}},
+     "proxy_sites[1].locations[1].basic_auth guards nothing beside redirect.to, which answers before anybody is asked;"
+     " take it away, and guard what the redirect leads to"),
     ({SITE + "certificate": {"chain": "x.pem"}},
      "proxy_sites[0].certificate.chain has no meaning with source: internal_ca, which brings its own;"
      " take it away, or write source: files (controller) or source: host"),

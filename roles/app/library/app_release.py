@@ -487,7 +487,8 @@ class Deployment:
         record = self.releases.recorded(release) if release else {}
         sha256 = self.options["sha256"]
         other = bool(sha256 and record.get("sha256") != sha256)
-        return not record or other or record.get("shared", []) != self.options["shared"]
+        shared = self.options["shared"]
+        return not record or other or record.get("shared", []) != shared or not self.releases.shares(release, shared)
 
     def unpack(self, release: str) -> None:
         """Unpack the release beside the others."""

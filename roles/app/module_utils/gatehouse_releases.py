@@ -144,6 +144,8 @@ class Releases:
             for path in record.get("shared", []):
                 self.share(fresh, path)
             prepare(fresh)
+            for path in record.get("shared", []):
+                self.own(fresh, path)
             # Others than root and the application have no business in its code.
             os.chown(fresh, 0, group)
             fresh.chmod(0o750)
@@ -194,6 +196,34 @@ class Releases:
             ) from error
         finally:
             os.close(handle)
+
+    def own(self, fresh: Path, path: str) -> None:
+        """Give the link of a shared path to the account: nginx follows one that belongs to whom it leads to.
+
+        (disable_symlinks if_not_owner.) After the release was prepared, so a link in place of one of its folders may
+        lead anywhere, and is not followed.
+        """
+        account = pwd.getpwnam(self.user)
+        *folders, name = Path(path).parts
+        handle = os.open(fresh, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            for folder in folders:
+                inner = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
+                os.close(handle)
+                handle = inner
+            os.readlink(name, dir_fd=handle)
+            os.chown(name, account.pw_uid, account.pw_gid, dir_fd=handle, follow_symlinks=False)
+        except OSError as error:
+            raise ServiceError(
+                f"what prepares {self.name} put something in place of {path}, which is shared"
+            ) from error
+        finally:
+            os.close(handle)
+
+    def shares(self, release: str, paths: list[str]) -> bool:
+        """Tell whether the links of these paths belong to the account, as those of older versions did not."""
+        owner = pwd.getpwnam(self.user).pw_uid
+        return all((self.folder / release / path).lstat().st_uid == owner for path in paths)
 
     def remove(self, release: str) -> None:
         """Remove one release."""

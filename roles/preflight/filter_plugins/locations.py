@@ -113,6 +113,12 @@ def _answers(location: Mapping[str, Any]) -> Iterator[Problem]:
             yield _problem([name], f"has no meaning beside {who}: no upstream is asked", "take it away")
     if _mapping(location.get("cache")).get("zone"):
         yield _problem(["cache"], f"has no meaning beside {who}: no upstream is asked", "take it away")
+    if chosen[0] == ("redirect", "to"):
+        guards = {name: location.get(name) for name in ("allow", "deny", "rate_limits", "connection_limits")}
+        guards["basic_auth"] = _mapping(location.get("basic_auth")).get("users")
+        for name in sorted(name for name, value in guards.items() if value):
+            text = "guards nothing beside redirect.to, which answers before anybody is asked"
+            yield _problem([name], text, "take it away, and guard what the redirect leads to")
 
 
 def _path(location: Mapping[str, Any]) -> Iterator[Problem]:

@@ -55,6 +55,7 @@ def proxy_problems(estate: Mapping[str, Any]) -> list[Problem]:
 def _zones(estate: Mapping[str, Any]) -> list[Problem]:
     """Return zones of shared memory that nginx would refuse: too small, or of a name that another use has."""
     taken = {"tls": "the cache of TLS sessions"}
+    taken |= {f"client_{what}": f"proxy_client_{what}" for what in ("requests", "websockets")}
     kinds = (("proxy_upstreams", "upstream"), ("proxy_rate_limits", "rate"), ("proxy_connection_limits", "connections"))
     for variable, prefix in kinds:
         for index, entry in _entries(estate.get(variable)):

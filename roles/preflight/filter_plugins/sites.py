@@ -37,14 +37,17 @@ def _list(value: Any) -> list[Any]:
 def site_problems(sites: Any) -> list[Problem]:
     """Return what is wrong with the sites of one proxy, paths beginning with proxy_sites."""
     problems, owners = [], dict[str, tuple[int, str]]()
+    asking = [
+        str(site.get("name"))
+        for _, site in _entries(sites)
+        if _mapping(site.get("client_certificates")).get("mode") in ("optional", "required")
+    ]
     for index, site in _entries(sites):
         title = f"site {site.get('name')}"
         found = [*_names(site, index, title, owners), *_scheme(site), *_certificate(site), *_visitors(site)]
         if site.get("locations") == []:
             found.append(_problem(["locations"], f"of {title} is empty: it answers nothing", "write at least path: /"))
-        if site.get("https") is False and _list(_mapping(site.get("basic_auth")).get("users")):
-            text = "sends passwords in clear, because the site has no HTTPS"
-            found.append(_problem(["basic_auth"], text, "write https: true", "warning"))
+        found += [*_in_clear(site), *_resumed(site, asking)]
         problems += [{**one, "path": ["proxy_sites", index, *one["path"]]} for one in found]
     return problems
 
@@ -79,6 +82,22 @@ def _scheme(site: Mapping[str, Any]) -> Iterator[Problem]:
         yield _problem(["certificate"], "has no meaning with https: false", "take it away, or write https: true")
     if _mapping(site.get("client_certificates")).get("mode", "none") != "none":
         yield _problem(["client_certificates"], "cannot be asked for with https: false", "write https: true")
+
+
+def _in_clear(site: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield passwords that visitors send in clear, the site's own and its locations'."""
+    why = {"https": "the site has no HTTPS", "http": "http: serve answers on port 80 too"}
+    remedies = {
+        "https": "write https: true",
+        "http": "write http: redirect, unless only a balancer with TLS comes by port 80",
+    }
+    kind = "https" if site.get("https") is False else "http" if site.get("http") == "serve" else ""
+    places: list[tuple[list[Any], Mapping[str, Any]]] = [([], site)]
+    places += [(["locations", place], location) for place, location in _entries(site.get("locations"))]
+    for path, place in places if kind else []:
+        if _list(_mapping(place.get("basic_auth")).get("users")):
+            text = f"sends passwords in clear, because {why[kind]}"
+            yield _problem([*path, "basic_auth"], text, remedies[kind], "warning")
 
 
 def _certificate(site: Mapping[str, Any]) -> Iterator[Problem]:
@@ -119,10 +138,31 @@ def _visitors(site: Mapping[str, Any]) -> Iterator[Problem]:
     if mode in ("optional", "required") and own.get("ca") == "":
         text = f"is required with mode: {mode}"
         yield _problem(["client_certificates", "ca"], text, "write the path of a file on the controller")
+    if site.get("https") is not False and site.get("http") == "serve":
+        # Nobody shows a certificate on port 80, so there `required` would be nobody's and a name's visitor everybody.
+        if mode == "required":
+            text = "required lets nobody in who comes in clear, and http: serve answers on port 80"
+            yield _problem(["client_certificates", "mode"], text, "write http: redirect or refuse, or mode: optional")
+        elif mode == "optional" and _list(own.get("names")):
+            text = "lets nobody in who comes in clear, and http: serve answers on port 80"
+            yield _problem(
+                ["client_certificates", "names"], text, "write http: redirect or refuse, or take the names away"
+            )
     for part in ("ca", "crl"):
         if mode == "none" and own.get(part):
             text = "has no meaning with mode: none: nobody is asked"
             yield _problem(["client_certificates", part], text, "write mode: required, or take it away")
+    if mode == "none" and _list(own.get("names")):
+        text = "has no meaning with mode: none: everybody would get 403"
+        yield _problem(["client_certificates", "names"], text, "write mode: required, or take it away")
+
+
+def _resumed(site: Mapping[str, Any], asking: Sequence[str]) -> Iterator[Problem]:
+    """Yield a default server whose sessions would be resumed on other sites, held against its authority alone."""
+    others = sorted(name for name in asking if name != str(site.get("name")))
+    if site.get("catch_all") is True and others and _mapping(site.get("client_certificates")).get("resume") is True:
+        text = f"of a catch_all would let its visitors resume on {', '.join(others)}, whose authority has not seen them"
+        yield _problem(["client_certificates", "resume"], text, "write resume: false")
 
 
 def site_files(sites: Any) -> list[dict[str, Any]]:

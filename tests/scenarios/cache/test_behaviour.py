@@ -20,12 +20,17 @@ RECIPES = ("standard", "assets", "pages", "api", "lesson")
 Seen = Callable[[str], int]
 
 
-@pytest.mark.parametrize("proxy", PROXIES)
-def test_the_recipe_standard_does_what_rfc_9111_asks(estate: Estate, client: Host, proxy: str) -> None:
+def bring(client: Host, *names: str) -> None:
+    """Put modules of this folder on the client."""
     client.check_output("mkdir -p /srv/cache")
-    for name in ("__init__.py", "conversation.py", "rfc9111.py"):
+    for name in ("__init__.py", *names):
         script = (HERE / name).read_text()
         client.check_output(f"cat > /srv/cache/{name} <<'EOF'\n{script}\nEOF")
+
+
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_the_recipe_standard_does_what_rfc_9111_asks(estate: Estate, client: Host, proxy: str) -> None:
+    bring(client, "conversation.py", "rfc9111.py")
     address = estate.variables(proxy)["public_address"]
     command = f"cd /srv && python3 -m cache.rfc9111 {address} 80 standard.test ''"
     table = json.loads(client.check_output(command))
@@ -154,6 +159,18 @@ def test_large_files_are_kept_in_pieces(get: Get, seen: Seen) -> None:
     assert seen(path) == 5
     get("slices", path, "-r", "0-9")
     assert seen(path) == 5
+
+
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_forgetting_an_entry_leaves_downloads_whole(estate: Estate, client: Host, get: Get, proxy: str) -> None:
+    bring(client, "download.py")
+    size = 100_000_000
+    path = written({"size": size, "control": "max-age=600"}, {"control": "max-age=600"})
+    get("standard", path, "-o", "/dev/null", proxy=proxy)
+    address = estate.variables(proxy)["public_address"]
+    told = json.loads(client.check_output(f"cd /srv && python3 -m cache.download {address} standard {path}"))
+    whole = {"status": "HIT", "length": size, "received": size, "foreign": 0}
+    assert told == whole | {"posted": [200, 200, 200], "after": "MISS"}
 
 
 def test_a_trace_goes_past_the_cache_and_leaves_nothing(estate: Estate, get: Get) -> None:

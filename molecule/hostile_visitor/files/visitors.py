@@ -1,0 +1,1 @@
+../../https/files/visitors.py
