@@ -6,8 +6,8 @@ do the same: ansible.cfg does not know whether a person reads, and `display_ok_h
 A module says what it changed in `changes`, a list of short lines (`sites/shop.conf: written`). Without it, the line is
 made of the path or the name that the result carries; with `--diff`, the diff follows.
 
-Whatever the output is, a terminal, a pipe or `log_path`, no control character of a host's gets there, wherever in a result
-or a warning of whichever module it stands: `guard` stands in Ansible's display, through which everything goes.
+Whatever the output is, a terminal, a pipe or `log_path`, no control character of a host's gets there, wherever in a
+result or a warning of whichever module it stands: `guard` is in Ansible's display, through which everything goes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ extends_documentation_fragment:
   - result_format_callback
 """
 
-# A colour (ECMA-48, SGR). Ansible puts its own into a text in two places only: diffs, and the recap, which is `screen_only`.
+# A colour (ECMA-48, SGR). Ansible puts its own into a text in two places only: diffs, and the recap (`screen_only`).
 COLOUR = re.compile(r"(\x1b\[[\d;]*m)")
 # `proxy : configure | Render the upstreams`: the role and the file are for whoever reads a failure.
 TASK_PLACE = re.compile(r"^(\S+ : )?([\w./-]+ \| )?")

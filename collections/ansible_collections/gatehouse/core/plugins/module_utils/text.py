@@ -12,7 +12,7 @@ _CONTROLS |= {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(128, 256)}
 
 
 def visible(text: str) -> str:
-    """Return a text with every control character spelled out (`\\x1b`, `\\u202e`), newline and tab excepted."""
+    r"""Return a text with every control character spelled out (`\x1b`, `\u202e`), newline and tab excepted."""
     return text if text.isprintable() and text.isascii() else text.translate(_CONTROLS)
 
 
