@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from unittest.mock import Mock
 
 import pytest
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible_collections.gatehouse.core.plugins.module_utils import sshd as shared
 
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "base"
 
@@ -19,11 +19,7 @@ ROLE = Path(__file__).resolve().parents[2] / "roles" / "base"
 @pytest.fixture
 def sshd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the module with its files in a scratch folder, and without programs: `runs` has what is run."""
-    spec = importlib.util.spec_from_file_location("gatehouse_sshd", ROLE / "module_utils" / "gatehouse_sshd.py")
-    assert spec
-    assert spec.loader
-    module: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module: Any = shared
     (tmp_path / "sshd").touch()
     names = {"SETTINGS": "00-gatehouse.conf", "MAIN": "sshd_config", "PENDING": "pending"}
     for name, file in names.items():
@@ -32,8 +28,8 @@ def sshd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(module, "login", lambda: "deploy")
     monkeypatch.setattr(module.pwd, "getpwnam", lambda user: SimpleNamespace(pw_dir=str(tmp_path), pw_uid=1000))
     (tmp_path / "authorized_keys").write_text("# mine\nssh-ed25519 AAAA\n")
-    module.told = {"authorizedkeysfile": "authorized_keys", "passwordauthentication": "no"}
-    module.runs = []
+    monkeypatch.setattr(module, "told", {"authorizedkeysfile": "authorized_keys"}, raising=False)
+    monkeypatch.setattr(module, "runs", [], raising=False)
 
     def effective(config: Path, user: str) -> dict[str, str]:
         text = module.drop_in([]).splitlines()[1:]

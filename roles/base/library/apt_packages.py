@@ -7,8 +7,8 @@ import platform
 import subprocess
 from pathlib import Path
 
-from ansible.module_utils import gatehouse_sshd as sshd
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gatehouse.core.plugins.module_utils import sshd
 from ansible_collections.gatehouse.core.plugins.module_utils.debian import not_installed
 
 DOCUMENTATION = r"""
