@@ -6,7 +6,8 @@ do the same: ansible.cfg does not know whether a person reads, and `display_ok_h
 A module says what it changed in `changes`, a list of short lines (`sites/shop.conf: written`). Without it, the line is
 made of the path or the name that the result carries; with `--diff`, the diff follows.
 
-On a terminal no control character of a host's is printed, wherever in a result it stands.
+Whatever the output is, a terminal, a pipe or `log_path`, no control character of a host's gets there, wherever in a
+result or a warning of whichever module it stands: `guard` is in Ansible's display, through which everything goes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible import constants, context
@@ -25,6 +26,7 @@ from ansible.playbook.block import Block
 from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.callback.default import CallbackModule as Default
 from ansible.utils.display import Display, get_text_width
+from ansible_collections.gatehouse.core.plugins.module_utils.text import visible
 
 DOCUMENTATION = """
 name: progress
@@ -39,8 +41,8 @@ extends_documentation_fragment:
   - result_format_callback
 """
 
-# What a terminal would obey instead of show: C0 without newline and tab, DEL and C1.
-CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+# A colour (ECMA-48, SGR). Ansible puts its own into a text in two places only: diffs, and the recap (`screen_only`).
+COLOUR = re.compile(r"(\x1b\[[\d;]*m)")
 # `proxy : configure | Render the upstreams`: the role and the file are for whoever reads a failure.
 TASK_PLACE = re.compile(r"^(\S+ : )?([\w./-]+ \| )?")
 CLEAR_LINE = "\r\x1b[K"
@@ -56,9 +58,38 @@ def is_followed() -> bool:
     )
 
 
-def printable(text: str) -> str:
-    """Return a text whose control characters are spelled out, newline and tab excepted."""
-    return text.replace("\r\n", "\n").translate(CONTROLS)
+class Coloured(str):
+    """A text whose control characters are spelled out, but for the colours that were then put into it."""
+
+    __slots__ = ()
+
+
+def printable(text: str, *, coloured: bool = False) -> str:
+    """Return a text whose control characters are spelled out, newline, tab and perhaps colours excepted."""
+    text = text.replace("\r\n", "\n")
+    if not coloured:
+        return visible(text)
+    return "".join(part if COLOUR.fullmatch(part) else visible(part) for part in COLOUR.split(text))
+
+
+def guard(display: Any) -> Callable[..., None]:
+    """Have Ansible's display spell out the control characters of everything that it prints or writes to its log.
+
+    What workers print comes here too, from their queue, and all that is verbose, a warning or an error in the end. Only
+    verbose lines that are for the log alone go to it directly. Return what prints a text as it is.
+    """
+    write, log = display.display, display._log
+
+    def show(msg: str, *arguments: Any, **options: Any) -> None:
+        if not isinstance(msg, Coloured):
+            msg = printable(msg, coloured=bool(options.get("screen_only")))
+        write(msg, *arguments, **options)
+
+    def keep(msg: str, *arguments: Any, **options: Any) -> None:
+        log(printable(COLOUR.sub("", msg)), *arguments, **options)
+
+    display.display, display._log = show, keep
+    return write  # type: ignore[no-any-return]
 
 
 def escaped(value: Any) -> Any:
@@ -67,7 +98,7 @@ def escaped(value: Any) -> Any:
         return {key: escaped(one) for key, one in value.items()}
     if isinstance(value, list):
         return [escaped(one) for one in value]
-    return value.translate(CONTROLS) if isinstance(value, str) else value
+    return visible(value) if isinstance(value, str) else value
 
 
 def fitted(text: str, columns: int) -> str:
@@ -151,7 +182,20 @@ def recap_line(hosts: Mapping[str, Mapping[str, int]], check: bool, seconds: flo
     return f"{'; '.join(parts)} ({f'{minutes} min ' if minutes else ''}{rest} s)"
 
 
-class Progress(Default):  # type: ignore[misc]
+class Guarded(Default):  # type: ignore[misc]
+    """Ansible's own callback, and nothing that a host wrote commands the terminal."""
+
+    def __init__(self) -> None:
+        """Guard the display, of which there is one in a process."""
+        super().__init__()
+        self._write = guard(self._display)
+
+    def _get_diff(self, difference: Any) -> str:
+        """Return a diff as Ansible colours it, escaped before that."""
+        return Coloured(super()._get_diff(escaped(difference)))
+
+
+class Progress(Guarded):
     """What a person follows. Failures, warnings and diffs are shown by what this is a subclass of."""
 
     def __init__(self) -> None:
@@ -165,7 +209,7 @@ class Progress(Default):  # type: ignore[misc]
         self._diffed: set[tuple[str, str]] = set()
         self._status = ""
         self._process = os.getpid()
-        self._write = self._display.display
+        self._show = self._display.display
         self._display.display = self._print
 
     def set_options(self, task_keys: Any = None, var_options: Any = None, direct: Any = None) -> None:
@@ -177,11 +221,11 @@ class Progress(Default):  # type: ignore[misc]
     def _print(self, msg: str, *arguments: Any, **options: Any) -> None:
         """Print a text in the place of the status line. A worker's comes by its parent's hand, who does that."""
         if os.getpid() != self._process:
-            self._write(msg, *arguments, **options)
+            self._show(msg, *arguments, **options)
             return
         with self._display._lock:
             self._draw("")
-            self._write(printable(msg), *arguments, **options)
+            self._show(msg, *arguments, **options)
 
     def _draw(self, status: str) -> None:
         """Put one line in the place of the previous one; the cursor stays behind it.
@@ -232,11 +276,9 @@ class Progress(Default):  # type: ignore[misc]
                 self._show_diff(part.get("diff"))
 
     def _show_diff(self, diff: Any) -> None:
-        """Show a diff as the default callback does. Its colours are Ansible's own, so it is escaped before them."""
-        if diff and (text := self._get_diff(escaped(diff))):
-            with self._display._lock:
-                self._draw("")
-                self._write(text)
+        """Show a diff as the default callback does."""
+        if diff and (text := self._get_diff(diff)):
+            self._display.display(text)
 
     def _show_message(self, result: Any) -> None:
         """Show the text of `debug` and its like; what is said once for all hosts, without the host."""
@@ -355,7 +397,7 @@ class Progress(Default):  # type: ignore[misc]
         return str(constants.COLOR_CHANGED if any(one["changed"] for one in counts) else constants.COLOR_OK)
 
 
-class Plain(Default):  # type: ignore[misc]
+class Plain(Guarded):
     """Ansible's own callback, and below each `changed` the lines of a module that says what it changed."""
 
     def v2_runner_on_ok(self, result: Any) -> None:
@@ -364,7 +406,7 @@ class Plain(Default):  # type: ignore[misc]
         said = result.result.get("changed") and not self._display.verbosity  # -v shows the whole result
         changes = result.result.get("changes") if said else None
         for line in changes if isinstance(changes, list) else ():
-            self._display.display(f"    {printable(str(line))}", color=constants.COLOR_CHANGED)
+            self._display.display(f"    {line}", color=constants.COLOR_CHANGED)
 
 
 class CallbackModule(Progress if is_followed() else Plain):  # type: ignore[misc]

@@ -44,6 +44,19 @@ def test_a_build_is_asked_for_by_its_sum(asked: Any) -> None:
     assert asked(sha256="b" * 64, inputs="i" * 64)["sha256"] == "b" * 64
 
 
+def test_what_other_hosts_go_by_is_not_what_a_host_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    import app_release
+
+    asked = {"state": "staged", "version": "1.0", "sha256": "b" * 64, "health_path": "/well", "health_status": 200}
+    action = app_release.ActionModule(Mock(check_mode=False, async_val=0, args=asked), *[Mock()] * 5)
+    lie = {"changed": False, "staged": "0.9-vulnerable", "gate": {"path": "/", "status": 404}, "serving": True}
+    monkeypatch.setattr(action, "_execute_module", Mock(return_value=lie))
+    monkeypatch.setattr(action, "_remove_tmp_path", Mock())
+    result = action.run(task_vars={})
+    assert (result["staged"], result["gate"]) == ("1.0-bbbbbbbb", {"path": "/well", "status": 200})
+    assert result["serving"] is True
+
+
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_an_archive_from_elsewhere_is_asked_for_by_its_sidecar(asked: Any, check_mode: bool) -> None:
     assert asked(check_mode=check_mode, sha256="", inputs="")["sha256"] == OLD
@@ -62,7 +75,7 @@ def provide(monkeypatch: pytest.MonkeyPatch, answers: dict[str, dict[str, Any]])
     """Run the action on a host that lacks something; return the result, and (module, arguments) of the calls."""
     import app_release
 
-    arguments = {"state": "staged", "sha256": "b" * 64, "user": "shop", "web_server_user": "www-data"}
+    arguments = {"state": "staged", "version": "1", "sha256": "b" * 64, "user": "shop", "web_server_user": "www-data"}
     task = Mock(check_mode=False, async_val=0, args={**arguments, "packages": ["nodejs", "php=8.4*"]})
     action = app_release.ActionModule(task, Mock(), Mock(), Mock(), Mock(), Mock())
     calls: list[Any] = []

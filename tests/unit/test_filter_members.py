@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,8 +161,92 @@ def release(name: str, deployed: float, current: bool = False, failed: str = "")
     return {"release": name, "deployed": deployed, "current": current, "failed": failed}
 
 
-def target(*listings: list[dict[str, Any]], wanted: str = "") -> str:
-    return str(pure("rollback_target")(listings, wanted))
+def chosen(*listings: list[dict[str, Any]], wanted: str = "", log: str = "") -> dict[str, Any]:
+    """Return what the filter says for the hosts web1, web2..., of which the last ones may lie."""
+    hosts = {f"web{number}": listing for number, listing in enumerate(listings, 1)}
+    return dict(pure("rollback_target")(hosts, log, wanted))
+
+
+def target(*listings: list[dict[str, Any]], wanted: str = "", log: str = "") -> str:
+    return str(chosen(*listings, wanted=wanted, log=log)["release"])
+
+
+def log_of(*runs: str) -> str:
+    """Return a log of `deploy|go back RELEASE OUTCOME`, one each."""
+    lines = []
+    for run in runs:
+        what, name, outcome = run.rsplit(" ", 2)
+        facts = {"release": name, "gate": {"path": f"/{name}"}} if outcome != "interrupted" else {}
+        lines.append(json.dumps({"what": f"{what} x", "outcome": outcome, **facts}))
+    return "\n".join(lines)
+
+
+LOG = log_of("deploy 1.0-vulnerable done", "deploy 2.0 done", "deploy 3.0 done")
+HONEST = [release("3.0", 3, True), release("2.0", 2), release("1.0-vulnerable", 1)]
+LIES = {
+    "a date": [release("3.0", 3, True), release("2.0", 2), release("1.0-vulnerable", 2.9)],
+    "a date in the past": [release("3.0", 1.5, True), release("2.0", 2), release("1.0-vulnerable", 1)],
+    "that it failed": [release("3.0", 3, True), release("2.0", 2, failed="500"), release("1.0-vulnerable", 1)],
+    "that it never served": [release("3.0", 3, True), release("2.0", 0), release("1.0-vulnerable", 1)],
+    "another one runs": [release("3.0", 3), release("2.0", 2, True), release("1.0-vulnerable", 1)],
+    "the oldest runs": [release("3.0", 3), release("2.0", 2), release("1.0-vulnerable", 1, True)],
+}
+
+
+@pytest.mark.parametrize("log", [LOG, ""], ids=["log", "majority"])
+@pytest.mark.parametrize("lie", LIES)
+def test_one_host_does_not_choose_for_the_others(lie: str, log: str) -> None:
+    found = chosen(HONEST, HONEST, LIES[lie], log=log)
+    assert found["release"] == "2.0"
+    # A date is not even looked at where there is a log.
+    assert {line.split()[0] for line in found["differs"]} == (set() if log and "date" in lie else {"web3"})
+    assert chosen(HONEST, HONEST, HONEST, log=log)["differs"] == []
+
+
+def test_a_host_that_lacks_the_release_is_named_and_no_older_one_chosen() -> None:
+    lacking = [release("3.0", 3, True), release("1.0-vulnerable", 1)]
+    for log in (LOG, ""):
+        with pytest.raises(AnsibleFilterError, match=r"^web3 does not have release 2.0, .* leave that host out with"):
+            target(HONEST, HONEST, lacking, log=log)
+
+
+def test_the_page_is_that_of_the_log_or_of_most_hosts() -> None:
+    assert chosen(HONEST, log=LOG)["gate"] == {"path": "/2.0"}
+    honest = [release("b", 2, True), {**release("a", 1), "gate": {"path": "/well"}}]
+    lie = [release("b", 2, True), {**release("a", 1), "gate": {"status": 404}}]
+    assert chosen(honest, honest, lie)["gate"] == {"path": "/well"}
+
+
+@pytest.mark.parametrize(
+    ("runs", "expected"),
+    [
+        (["deploy a done", "deploy b done", "deploy c done", "go back b done"], "a"),
+        (["deploy a done", "deploy b done", "deploy a done"], "b"),
+        (["deploy a done", "deploy b done", "deploy b failed", "deploy c done"], "b"),   # its settings failed
+        (["deploy a done", "deploy b done", "deploy a failed", "deploy c done"], "b"),
+        (["deploy a done", "deploy b failed", "deploy c done"], "a"),
+        (["deploy a done", "deploy b done", "deploy c failed"], "b"),                    # some hosts have it
+        (["deploy a done", "deploy b done", "deploy c interrupted"], "b"),
+    ],
+)  # fmt: skip
+def test_the_log_decides(runs: list[str], expected: str) -> None:
+    listing = [release("c", 3, True), release("b", 2), release("a", 1)]
+    assert target(listing, log=log_of(*runs)) == expected
+
+
+def test_what_an_interrupted_run_did_not_touch_goes_further_back() -> None:
+    log = log_of("deploy a done", "deploy b done", "deploy c interrupted")
+    assert target([release("b", 2, True), release("a", 1)], log=log) == "a"
+
+
+def test_what_all_hosts_have_removed_is_passed_over() -> None:
+    listing = [release("c", 3, True), release("a", 1)]
+    assert target(listing, listing, log=log_of("deploy a done", "deploy b done", "deploy c done")) == "a"
+
+
+def test_what_is_no_log_is_named() -> None:
+    with pytest.raises(AnsibleFilterError, match="line 2 of the log of deployments is none that Gatehouse wrote"):
+        target(HONEST, log=LOG.splitlines()[0] + "\nmine!")
 
 
 def test_one_goes_back_to_the_good_release_before() -> None:
@@ -176,17 +261,13 @@ def test_a_failed_release_is_never_chosen_nor_one_that_never_served() -> None:
     assert target([release("d", 0), release("c", 3, True), release("b", 2, failed="500"), release("a", 1)]) == "a"
 
 
-def test_a_release_that_failed_on_one_host_is_not_chosen_for_another() -> None:
-    one = [release("c", 3, True), release("b", 2), release("a", 1)]
-    other = [release("c", 3, True), release("b", 2, failed="500"), release("a", 1)]
-    assert target(one, other) == "a"
-
-
-def test_after_an_interrupted_run_all_go_to_the_older_of_what_runs() -> None:
+def test_without_a_log_hosts_that_do_not_agree_are_asked_about() -> None:
     moved = [release("b", 2, True), release("a", 1), release("z", 0.5)]
     waiting = [release("b", 0), release("a", 1, True), release("z", 0.5)]
-    assert target(moved, waiting) == "a"
-    assert target(waiting, moved) == "a"
+    with pytest.raises(
+        AnsibleFilterError, match="no log of deployments on this controller, and the hosts do not agree"
+    ):
+        target(moved, waiting)
 
 
 def test_an_older_release_deployed_anew_is_newer() -> None:
@@ -196,8 +277,10 @@ def test_an_older_release_deployed_anew_is_newer() -> None:
 def test_a_release_by_name_must_be_on_every_host() -> None:
     one = [release("c", 3, True), release("b", 2), release("a", 1)]
     assert target(one, one, wanted="a") == "a"
-    with pytest.raises(AnsibleFilterError, match=r"no good release a on each of them. The hosts have: c, b, a."):
-        target(one, one[:2], wanted="a")
+    with pytest.raises(AnsibleFilterError, match=r"web2 does not have release a"):
+        target(one, one[:2], one, wanted="a")
+    with pytest.raises(AnsibleFilterError, match=r"no good release d on each of them. The hosts have: c, b, a."):
+        target(one, one, wanted="d")
 
 
 def test_a_release_that_failed_or_never_served_is_not_gone_back_to_by_name() -> None:
@@ -208,9 +291,12 @@ def test_a_release_that_failed_or_never_served_is_not_gone_back_to_by_name() -> 
 
 
 def test_nowhere_to_go_back_to() -> None:
-    message = r"no good release before the one that runs. The hosts have: b, a \(failed\). Name one of them with -e rel"
-    with pytest.raises(AnsibleFilterError, match=message):
-        target([release("b", 2, True), release("a", 1, failed="hung")])
+    message = (
+        r"no good release before the one that runs.* The hosts have: b, a \(failed\). Name one of them with -e rel"
+    )
+    for log in ("", log_of("deploy b done")):
+        with pytest.raises(AnsibleFilterError, match=message):
+            target([release("b", 2, True), release("a", 1, failed="hung")], log=log)
 
 
 SHOP = upstream("shop", {"web1": "up", "web2": "up", "web3": "up"})

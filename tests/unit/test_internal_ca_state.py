@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import ipaddress
 import itertools
@@ -41,8 +42,9 @@ def load(name: str, path: Path) -> ModuleType:
     return module
 
 
-for utility in ("gatehouse_authority", "gatehouse_revocation"):
+for utility in ("gatehouse_authority", "gatehouse_revocation", "gatehouse_seal"):
     load(f"ansible.module_utils.{utility}", ROLE / "module_utils" / f"{utility}.py")
+internal_ca_key = load("internal_ca_key", ROLE / "library" / "internal_ca_key.py")
 internal_ca_state = load("internal_ca_state", ROLE / "library" / "internal_ca_state.py")
 
 NOW = datetime.now(UTC)
@@ -59,7 +61,7 @@ WANTED = {
     "crl_days": 180,
 }
 # What the answer has where nothing hangs on a CA yet.
-NOTHING = {"stage": "", "lists": [], "bundles": [], "stale": []}
+NOTHING = {"stage": "", "lists": [], "bundles": [], "stale": [], "cheap_keys": []}
 
 
 def general_names(texts: Sequence[str]) -> list[x509.GeneralName]:
@@ -620,3 +622,43 @@ def test_inputs_change_when_the_ca_is_replaced(folder: Folder, words: list[str])
     if made.exists():
         certificate = x509.load_pem_x509_certificate(made.read_bytes())
         assert internal_ca_state.constraints_of(certificate)[0] == ["lab.test", "new.test"]
+        assert_is_sound(made.parent, certificate)
+        # The one that it replaces was encrypted as cheaply as OpenSSL does by default.
+        assert internal_ca_state.cheap_keys(folder.path) == []
+
+
+def assert_is_sound(folder: Path, certificate: x509.Certificate) -> None:
+    """What create.yml makes can sign leaves only, of its names only, and its key is a secret."""
+    found = {type(one.value): (one.critical, one.value) for one in certificate.extensions}
+    assert found[x509.BasicConstraints] == (True, x509.BasicConstraints(ca=True, path_length=0))
+    assert found[x509.NameConstraints][0] is True
+    critical, usage = found[x509.KeyUsage]
+    allowed = {name for name in ("digital_signature", "key_cert_sign", "crl_sign", "key_encipherment", "key_agreement")
+               if getattr(usage, name)}  # fmt: skip
+    assert (critical, allowed) == (True, {"key_cert_sign", "crl_sign"})
+    public = certificate.public_key()
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    assert public.curve.name == "secp384r1"
+    modes = {name: f"{(folder / name).stat().st_mode & 0o7777:04o}" for name in ("", "ca.pem", "ca.key")}
+    assert modes == {"": "0700", "ca.pem": "0644", "ca.key": "0600"}
+    pem = (folder / "ca.key").read_bytes()
+    assert pem.startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    assert internal_ca_key.is_sealed(pem)
+
+
+def test_a_key_costs_who_guesses_its_passphrase(folder: Folder) -> None:
+    file = folder.path / "ca.key"
+    assert folder.state(brought=True)["cheap_keys"] == []
+    assert folder.state()["cheap_keys"] == [str(file)]
+    assert internal_ca_key.settle(file, b"correct horse", "secp256r1", True) == "encrypted anew, with scrypt"
+    assert folder.state()["cheap_keys"] == [str(file)], "check mode changed something"
+    internal_ca_key.settle(file, b"correct horse", "secp256r1", False)
+    assert (folder.state()["cheap_keys"], folder.problems()) == ([], [])
+    assert f"{file.stat().st_mode & 0o7777:04o}" == "0600"
+    sealed = file.read_bytes()
+    # RFC 7914, 7: scrypt with N = 2^14, r = 8 and p = 1, as OpenSSL reads it.
+    assert bytes.fromhex("2b06010401da47040b") in base64.b64decode(b"".join(sealed.splitlines()[1:-1]))
+    assert internal_ca_key.settle(file, b"correct horse", "secp256r1", False) == ""
+    with pytest.raises(ValueError, match="password"):
+        internal_ca_key.settle(file, b"wrong", "secp256r1", False)
+    assert file.read_bytes() == sealed

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import termios
 import time
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -460,6 +461,51 @@ def test_no_control_character_arrives(tmp_path: Path) -> None:
         "[ERROR]: Task failed: Action failed: X", "failed: [a] (item=X) =>",
     ]  # fmt: skip
     assert any("Task \\x1b" in status for status in screen.statuses)
+
+
+# A module that says everywhere what a host would have a terminal do.
+TEXT = "\x1b]0;owned\x07\x1b[2J\x1b]52;c;QUFB\x07\x9b31m\x7f\u202egnp\r"
+LYING = f"""
+from ansible.module_utils.basic import AnsibleModule
+TEXT = {TEXT!a}
+module = AnsibleModule({{"fails": {{"type": "bool", "default": True}}}})
+module.warn(TEXT)
+module.deprecate(TEXT, version="9.9", collection_name="a.b")
+said = {{"changed": True, "stdout": TEXT, "changes": [TEXT], TEXT: TEXT,
+        "diff": {{"before": "", "after": TEXT, "after_header": TEXT}}}}
+module.fail_json(msg=TEXT, **said) if module.params["fails"] else module.exit_json(**said)
+"""
+LIES = r"""
+- hosts: a
+  gather_facts: false
+  tasks:
+    - {lying: {}, ignore_errors: true}
+    - {lying: {fails: false}}
+    - {command: {argv: [printf, '\033]0;owned\007\233\302\233']}, register: said}
+    - {fail: {msg: "{{ said.stdout }}"}, ignore_errors: true}
+    - {debug: {msg: "{{ said.stdout }}"}}
+    - {command: {argv: [sh, -c, 'printf "\033[2J" >&2; exit 1']}}
+"""
+
+
+@pytest.mark.parametrize("arguments", [(), ("-vvvv",)], ids=["plain", "verbose"])
+def test_no_control_character_arrives_in_a_pipe_nor_in_the_log(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Bytes of the real program, with colours as CI sets them: those are the only escape sequences."""
+    modules = tmp_path / "library"
+    modules.mkdir()
+    modules.joinpath("lying.py").write_text(LYING)
+    log = tmp_path / "log"
+    variables = {"ANSIBLE_LIBRARY": str(modules), "ANSIBLE_LOG_PATH": str(log), "ANSIBLE_LOG_VERBOSITY": "4"}
+    shown = subprocess.run(
+        command(tmp_path, LIES, "--diff", *arguments),
+        env={**environment(tmp_path, **variables, ANSIBLE_FORCE_COLOR="1"), "ANSIBLE_NOCOLOR": ""},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=120, check=False,
+    ).stdout  # fmt: skip
+    for text in (shown, log.read_bytes()):
+        uncoloured = re.sub(rb"\x1b\[[\d;]*m", b"", text).decode()  # and it is UTF-8
+        assert not [one for one in uncoloured if one not in "\n\t" and unicodedata.category(one) in ("Cc", "Cf", "Cs")]
+    assert shown.count(rb"\x1b]0;owned\x07\x1b[2J\x1b]52;c;QUFB\x07\x9b31m\x7f\u202egnp") >= 4
+    assert b"\x1b[0;32m+" in shown, "Ansible's own colours are gone"
 
 
 PLAIN = """

@@ -47,7 +47,7 @@ def dead(mine: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_run_that_changed_something_leaves_a_line_and_no_lock(ledger: Any, mine: dict[str, Any]) -> None:
-    assert ledger.open(mine) == ""
+    assert ledger.open(mine) == ("", "")
     assert json.loads(ledger.lock.read_text())["what"] == "deploy 2.0.0"
     ledger.close(mine, "done", {"release": "2.0.0-aaaaaaaa"})
     assert not ledger.lock.exists()
@@ -61,6 +61,24 @@ def test_a_run_that_changed_nothing_leaves_no_line(ledger: Any, mine: dict[str, 
     ledger.close(mine, "unchanged", {})
     assert log(ledger) == []
     assert not ledger.lock.exists()
+
+
+def test_what_a_host_said_is_kept_without_commanding_a_terminal(ledger: Any, mine: dict[str, Any]) -> None:
+    ledger.open(mine)
+    ledger.close(mine, "failed", {"reason": "\x1b]0;owned\x07 \u202egnp", "hosts": {"web1": ""}})
+    [line] = log(ledger)
+    assert (line["reason"], line["hosts"]) == (r"\x1b]0;owned\x07 \u202egnp", {"web1": ""})
+
+
+def test_a_migration_that_has_run_is_known_to_who_takes_the_lock_over(ledger: Any, mine: dict[str, Any]) -> None:
+    gone = dead(mine)
+    ledger.open(gone)
+    ledger.migrated(gone, "2.0.0-aaaaaaaa")
+    ledger.migrated(mine, "9.9.9-bbbbbbbb")  # not ours to say yet
+    assert ledger.open(mine)[1] == "2.0.0-aaaaaaaa"
+    assert ledger.open(mine)[1] == "2.0.0-aaaaaaaa"
+    ledger.close(mine, "done", {})
+    assert ledger.open(mine) == ("", "")
 
 
 def test_a_second_closing_does_nothing(ledger: Any, mine: dict[str, Any]) -> None:
@@ -84,7 +102,7 @@ def test_a_second_run_is_refused_with_the_owner(ledger: Any, mine: dict[str, Any
 
 def test_the_lock_of_a_process_that_is_gone_is_taken_over(ledger: Any, mine: dict[str, Any]) -> None:
     ledger.open(dead(mine))
-    word = ledger.open(mine)
+    word, _ = ledger.open(mine)
     assert word.startswith("took over the lock of shop: deploy 1.9.0 by ann on ")
     assert [(line["outcome"], line["owner"]) for line in log(ledger)] == [("interrupted", "ann")]
     assert json.loads(ledger.lock.read_text()) == mine
@@ -92,7 +110,7 @@ def test_the_lock_of_a_process_that_is_gone_is_taken_over(ledger: Any, mine: dic
 
 def test_a_process_number_that_came_again_holds_nothing(ledger: Any, mine: dict[str, Any]) -> None:
     ledger.open({**mine, "pid": os.getpid(), "started": "1"})
-    assert "took over" in ledger.open(mine)
+    assert "took over" in ledger.open(mine)[0]
 
 
 def test_the_lock_of_another_controller_counts(ledger: Any, mine: dict[str, Any]) -> None:

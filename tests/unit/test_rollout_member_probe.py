@@ -5,9 +5,12 @@ from __future__ import annotations
 import datetime
 import importlib.util
 import ipaddress
+import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -106,6 +109,31 @@ def test_it_is_asked_again_until_it_is_well(probe: Any, serve: Serve, monkeypatc
     assert probe.probe(endpoint, {**OPTIONS, "tries": 2}) == "status 503"
     assert probe.probe(endpoint, {**OPTIONS, "tries": 2}) == ""
     assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\n\r\nwell"])
+def test_an_answer_that_never_ends_has_one_deadline(probe: Any, start: bytes) -> None:
+    """A byte every 50 ms meets no timeout of one `recv`: in the status line, in a header, in the body."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            with listener.accept()[0] as client, suppress(OSError):
+                client.sendall(start)
+                for _ in range(100):
+                    client.sendall(b"x")
+                    time.sleep(0.05)
+
+        threading.Thread(target=drip, daemon=True).start()
+        endpoint = {"member": "web1", "transport": "http", "address": "127.0.0.1", "headers": {}, "tls_name": ""}
+        began = time.monotonic()
+        problem = probe.ask({**endpoint, "port": listener.getsockname()[1]}, {**OPTIONS, "timeout": 0.5})
+    assert "timed out" in problem
+    assert time.monotonic() - began < 3
+
+
+def test_what_is_quoted_commands_no_terminal(probe: Any, serve: Serve) -> None:
+    _, endpoint = serve((500, "\x1b]0;owned\x07\nall is \u202ewell"))
+    assert probe.probe(endpoint, OPTIONS) == r"status 500: \x1b]0;owned\x07\x0aall is \u202ewell"
 
 
 def test_nobody_there(probe: Any, serve: Serve) -> None:

@@ -70,7 +70,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             answer["changed"] = True
         result.update(answer)
         result["changes"] = [*provided, *result.get("actions", [])]
+        if not result.get("failed"):
+            result.update(self._decided(options))
         return result
+
+    @staticmethod
+    def _decided(options: dict[str, Any]) -> dict[str, Any]:
+        """Return what a host only repeats and others go by: the release that was asked for, and its health page."""
+        gate = {name: options[f"health_{name}"] for name in ("path", "status", "body") if f"health_{name}" in options}
+        known: dict[str, Any] = {"gate": gate} if gate else {}
+        if options.get("state") == "staged" and options.get("sha256"):
+            known["staged"] = f"{options['version']}-{options['sha256'][:8]}"
+        return known
 
     def _provide(self, needs: list[str], options: dict[str, Any], task_vars: Any) -> tuple[list[str], dict[str, Any]]:
         """Install the packages and make the account right; return those needs that changed the host, and a failure."""

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Target side of apt_packages: find missing packages, point apt at its proxy, keep units from starting meanwhile."""
+"""Target side of apt_packages: find missing packages, set apt and sshd up, keep units from starting meanwhile."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gatehouse.core.plugins.module_utils import sshd
 from ansible_collections.gatehouse.core.plugins.module_utils.debian import not_installed
 
 DOCUMENTATION = r"""
@@ -16,7 +17,8 @@ short_description: Ensure that packages are installed, without opening apt where
 description:
   - Reads from dpkg what is installed, which takes a hundredth of what apt's cache takes, and leaves what is missing to
     P(ansible.builtin.apt#module).
-  - Writes apt's proxy before.
+  - Writes apt's proxy before, and what sshd allows; one call, because each costs a round trip.
+  - What sshd allows is tested before it goes live. Unless a new connection comes in, the host puts back what it had.
 options:
   names:
     description: Debian packages. One with a version or a pattern is given to apt on every run.
@@ -36,10 +38,20 @@ options:
     description: Age in seconds up to which apt's package lists are not fetched again.
     type: int
     default: 0
+  ssh:
+    description:
+      - What sshd allows besides logging in with a key, of V(password), V(agent_forwarding), V(tcp_forwarding) and
+        V(x11_forwarding); unless given, the host's own settings hold.
+    type: list
+    elements: str
+  token:
+    description: Names the restore of sshd's settings. The action plugin gives it; do not set it.
+    type: str
+    default: ''
   mode:
     description: Step of the work. The action plugin of the same name chooses it; do not set it.
     type: str
-    choices: [look, release]
+    choices: [look, release, keep]
     default: look
 attributes:
   check_mode: {support: full, description: Says which packages a run would install.}
@@ -54,6 +66,8 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+ssh_token: {description: Names the armed restore of sshd's settings, type: str, returned: always}
+ssh_kept: {description: "With O(mode=keep), false where the restore came first.", type: bool, returned: success}
 missing: {description: The packages that were not installed., type: list, returned: always}
 changes: {description: "One line for each package and file.", type: list, returned: always}
 ansible_facts: {description: C(distribution_major_version) of the host., type: dict, returned: always}
@@ -111,24 +125,32 @@ def main() -> None:
             "proxy": {"type": "str", "default": ""},
             "held_units": {"type": "list", "elements": "str", "default": []},
             "cache_valid_time": {"type": "int", "default": 0},
-            "mode": {"choices": ["look", "release"], "default": "look"},
+            "ssh": {"type": "list", "elements": "str"},
+            "token": {"type": "str", "default": "", "no_log": False},
+            "mode": {"choices": ["look", "release", "keep"], "default": "look"},
         },
     )
     params, check = module.params, module.check_mode
+    if params["mode"] == "keep":
+        module.exit_json(ssh_kept=sshd.keep(params["token"]))
     try:
+        allow = params["ssh"]
+        changes, token = sshd.settle("" if allow is None else sshd.drop_in(allow), check)
         missing = not_installed(params["names"])
-        changes = write_proxy(params["proxy"], check)
+        changes += write_proxy(params["proxy"], check)
         if not check:
             if missing and params["mode"] == "look":
                 hold(params["held_units"])
             else:
                 release(params["held_units"])
+    except sshd.SshdError as error:
+        module.fail_json(msg=str(error))
     except (OSError, subprocess.SubprocessError) as error:
         module.fail_json(msg=f"apt_packages: {error}")
     about = platform.freedesktop_os_release()
     facts = {"distribution_major_version": about.get("VERSION_ID", "").partition(".")[0]}
     changes += [f"package {name}: installed" for name in missing]
-    module.exit_json(changed=bool(changes), missing=missing, changes=changes, ansible_facts=facts)
+    module.exit_json(changed=bool(changes), missing=missing, changes=changes, ansible_facts=facts, ssh_token=token)
 
 
 if __name__ == "__main__":

@@ -114,9 +114,10 @@ def exchange(
     signed, waiting = [], []
     for name, text in requests.items():
         request, answer = path / "requests" / f"{host}.{name}.csr", path / "signed" / f"{host}.{name}.pem"
-        request.write_text(text)
-        pem = answer.read_bytes() if answer.is_file() else b""
+        # Written anew: around what was looked at, a host may have put anything else.
         csr = x509.load_pem_x509_csr(text.encode())
+        request.write_bytes(csr.public_bytes(Encoding.PEM))
+        pem = answer.read_bytes() if answer.is_file() else b""
         why = refusal(csr, pem, ca, now, renew_days, standing.get(name, "")) if pem else "is not there"
         if why:
             waiting.append(f"{answer} {why}; the request is {request}")

@@ -25,6 +25,7 @@ try:
         revocation_lists,
         signed_by,
     )
+    from ansible.module_utils.gatehouse_seal import is_sealed
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import (
@@ -152,6 +153,11 @@ bundles:
   type: list
   elements: dict
   returned: success
+cheap_keys:
+  description: Keys, no brought ones, to be encrypted anew, so that each guess at their passphrase costs something.
+  type: list
+  elements: str
+  returned: success
 stale:
   description: What is to be removed, records of certificates that have ended and what an interrupted replacement left.
   type: list
@@ -187,6 +193,12 @@ def wrong_modes(path: Path) -> list[dict[str, str]]:
             if found != mode:
                 wrong.append({"path": str(file), "mode": mode, "found": found})
     return wrong
+
+
+def cheap_keys(path: Path) -> list[str]:
+    """Return the keys in the folders of the CA whose encryption costs who guesses its passphrase next to nothing."""
+    keys = [path / folder / "ca.key" for folder in FOLDERS]
+    return [str(key) for key in keys if (pem := read(key)) is not None and not is_sealed(pem)]
 
 
 def constraints_of(certificate: x509.Certificate) -> tuple[list[str], list[str], list[str]]:
@@ -411,7 +423,7 @@ def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
     excluded = excluded_for(params["permitted_dns"], params["permitted_ip"])
     stage = stage_of(path)
     result = {"present": (path / "ca.pem").exists(), "days_left": 0, "excluded": excluded, "modes": wrong_modes(path)}
-    result |= {"stage": stage, "lists": [], "bundles": [], "stale": []}
+    result |= {"stage": stage, "lists": [], "bundles": [], "stale": [], "cheap_keys": []}
     problems = network_problems(params["permitted_ip"])
     if not params["passphrase"] and not params["brought"]:
         return {**result, "problems": [*problems, "internal_ca_passphrase is empty: write one, in a vault"]}
@@ -457,6 +469,8 @@ def complete(result: dict[str, Any], path: Path, signer: Authority, params: dict
     due, found = lists_due([signer, *others], records, params, now)
     problems += found
     if not problems:
+        if not params["brought"]:
+            result["cheap_keys"] = cheap_keys(path)
         ended = revocation.ended_serials(records, now)
         result["stale"] = [str(one.path) for one in records if one.certificate.serial_number in ended]
         result["stale"] += [str(half) for half in [path / ".former"] if half.exists()]  # see internal_ca_switch

@@ -19,6 +19,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.gatehouse.core.plugins.module_utils.text import visible
 
 Lock = dict[str, Any]
 
@@ -81,11 +82,11 @@ class Ledger:
             raise AnsibleActionFail(f"{self.lock} is no lock that Gatehouse wrote; look at it and remove it") from None
         return found
 
-    def open(self, mine: Lock) -> str:
-        """Take the lock; return a word about a run that left it behind, '' if none did."""
+    def open(self, mine: Lock) -> tuple[str, str]:
+        """Take the lock; return (a word about a run that left it behind, the release whose migration that run did)."""
         with self.alone():
             lock = self.held()
-            word = ""
+            word, migrated = "", str(lock.get("migrated", ""))
             if lock and not same_run(lock, mine):
                 who = f"{lock['owner']} on {lock['host']} (process {lock['pid']}), since {lock['since']}"
                 if holds(lock):
@@ -96,10 +97,21 @@ class Ledger:
                 word = f"took over the lock of {lock['app']}: {lock['what']} by {who} did not come to its end"
                 self.write(lock, "interrupted", {})
             if not lock or word:
-                fresh = self.lock.with_name(".lock.new")
-                fresh.write_text(json.dumps(mine) + "\n")
-                fresh.replace(self.lock)
-        return word
+                self.hold({**mine, **({"migrated": migrated} if migrated else {})})
+        return word, migrated
+
+    def hold(self, lock: Lock) -> None:
+        """Write the lock, in one rename."""
+        fresh = self.lock.with_name(".lock.new")
+        fresh.write_text(json.dumps(lock) + "\n")
+        fresh.replace(self.lock)
+
+    def migrated(self, mine: Lock, release: str) -> None:
+        """Note in the lock that a release's migration has run, for a run that has to take it over."""
+        with self.alone():
+            lock = self.held()
+            if same_run(lock, mine):
+                self.hold({**lock, "migrated": release})
 
     def close(self, mine: Lock, outcome: str, facts: dict[str, Any]) -> None:
         """Give the lock back and write down how it ended; a run that changed nothing leaves no line."""
@@ -114,13 +126,18 @@ class Ledger:
     def write(self, lock: Lock, outcome: str, facts: dict[str, Any]) -> None:
         """Add a line to the log."""
         about = {key: lock[key] for key in ("app", "what", "owner", "host", "since")}
-        line = {**about, "ended": datetime.now(UTC).isoformat(timespec="seconds"), "outcome": outcome, **facts}
+        # What a failure says may be a host's words, and the log is read on a terminal too.
+        told = {name: visible(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
+        line = {**about, "ended": datetime.now(UTC).isoformat(timespec="seconds"), "outcome": outcome, **told}
         with self.log.open("a") as log:
             log.write(json.dumps(line) + "\n")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Opens an application's ledger (`state: open`, with `what`) or closes it (`closed`, `outcome` and `facts`)."""
+    """Opens an application's ledger (`state: open`, with `what`) or closes it (`closed`, `outcome` and `facts`).
+
+    In between, `migrated` notes of which `release` the migration has run; `open` returns what was noted so before.
+    """
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -131,6 +148,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         mine = own_lock(options["app"], str(options.get("what", "")))
         if options["state"] == "closed":
             ledger.close(mine, options["outcome"], options.get("facts") or {})
-        elif word := ledger.open(mine):
-            self._display.warning(word)
+        elif options["state"] == "migrated":
+            ledger.migrated(mine, str(options["release"]))
+        else:
+            word, result["migrated"] = ledger.open(mine)
+            if word:
+                self._display.warning(word)
         return {**result, "changed": False}

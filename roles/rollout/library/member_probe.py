@@ -10,6 +10,8 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gatehouse.core.plugins.module_utils.deadline import limit
+from ansible_collections.gatehouse.core.plugins.module_utils.text import visible_line
 
 DOCUMENTATION = r"""
 module: member_probe
@@ -29,7 +31,7 @@ options:
   status: {description: The status that it must answer with., type: int, default: 200}
   body: {description: Text that the answer must have in it., type: str, default: ''}
   tries: {description: How often each endpoint is asked., type: int, default: 10}
-  timeout: {description: Seconds for one answer., type: int, default: 5}
+  timeout: {description: "Seconds for one answer, from the connection to its last byte.", type: int, default: 5}
   ca: {description: File with the authorities of the members., type: path, default: ''}
   certificate: {description: File with the proxy's certificate and its chain., type: path, default: ''}
   key: {description: File with its key., type: path, default: ''}
@@ -81,8 +83,10 @@ def trust_of(endpoint: dict[str, Any], options: dict[str, Any]) -> ssl.SSLContex
 
 def ask(endpoint: dict[str, Any], options: dict[str, Any]) -> str:
     """Make one request; '' for the answer that is wanted, otherwise what came instead."""
+    ends = time.monotonic() + options["timeout"]
     try:
         connection = Connection(endpoint, trust_of(endpoint, options), options["timeout"])
+        limit(connection, ends)
     except OSError as error:
         return f"no TLS with {options['ca']}, {options['certificate']} and {options['key']}: {error}"
     try:
@@ -91,13 +95,13 @@ def ask(endpoint: dict[str, Any], options: dict[str, Any]) -> str:
         answer = connection.getresponse()
         text = answer.read(BODY_LIMIT).decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
-        return str(error) or type(error).__name__
+        return visible_line(str(error)) or type(error).__name__
     finally:
         connection.close()
     if answer.status == options["status"] and options["body"] in text:
         return ""
     lacks = f" without {options['body']!r}" if answer.status == options["status"] else ""
-    return f"status {answer.status}{lacks}" + (f": {text[:BODY_SHOWN].strip()}" if text.strip() else "")
+    return f"status {answer.status}{lacks}" + (f": {visible_line(text[:BODY_SHOWN].strip())}" if text.strip() else "")
 
 
 def probe(endpoint: dict[str, Any], options: dict[str, Any]) -> str:

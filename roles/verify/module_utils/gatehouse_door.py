@@ -10,6 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.gatehouse.core.plugins.module_utils.deadline import limit
+from ansible_collections.gatehouse.core.plugins.module_utils.text import visible_line
+
 # What a request can end with instead of an answer.
 NO_ANSWER = (OSError, http.client.HTTPException)
 BODY_LIMIT = 65536
@@ -92,7 +95,9 @@ class Client:
         kept, self.connection = self.connection, None
         try:
             connection = kept or self.open()
-            connection.sock.settimeout(self.door.limits.patience())
+            patience = self.door.limits.patience()
+            connection.sock.settimeout(patience)
+            limit(connection, time.monotonic() + patience)
             fields = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request("GET", path, headers={"Host": self.name, "User-Agent": "Gatehouse-verify", **fields})
             response = connection.getresponse()
@@ -133,7 +138,8 @@ def short(error: Exception) -> str:
     """Put an error in a few words."""
     if isinstance(error, TimeoutError):
         return "timed out"
-    return getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
+    text = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+    return visible_line(str(text)) if text else type(error).__name__
 
 
 def untrusting() -> ssl.SSLContext:

@@ -25,7 +25,10 @@ LimitNOFILE={open_files}
 # A killed nginx leaves its socket, over which the next one would stumble.
 ExecStartPre=-/bin/rm -f {SOCKET}
 
-# What nginx never needs. The master stays root: it reads keys, binds low ports and opens logs.
+# What nginx never needs. The master stays root: it reads keys, binds low ports, opens logs that the workers own, gives
+# folders of caches to them, becomes them, and sends them signals. RESOURCE lets worker_rlimit_nofile be raised.
+CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_NET_BIND_SERVICE CAP_SETGID CAP_SETUID
+CapabilityBoundingSet=CAP_SYS_RESOURCE
 NoNewPrivileges=true
 ProtectSystem=full
 ProtectHome=true
@@ -33,14 +36,20 @@ PrivateTmp=true
 PrivateDevices=true
 ProtectClock=true
 ProtectControlGroups=true
+ProtectHostname=true
 ProtectKernelLogs=true
 ProtectKernelModules=true
 ProtectKernelTunables=true
+ProtectProc=invisible
 RestrictNamespaces=true
 RestrictRealtime=true
 RestrictSUIDSGID=true
 LockPersonality=true
 SystemCallArchitectures=native
+# Without MemoryDenyWriteExecute, which pcre_jit could not work under.
+SystemCallFilter=@system-service
+SystemCallFilter=~@keyring
+SystemCallErrorNumber=EPERM
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 """
 
