@@ -160,7 +160,7 @@ def test_an_answer_that_drips_has_one_deadline(utils: Any, first: bytes) -> None
     with socket.create_server(("127.0.0.1", 0)) as server, dripping(server, first):
         gate = utils.service.Gate("127.0.0.1", server.getsockname()[1], "/", 5)
         began = time.monotonic()
-        assert gate.ask(0.4) == "timed out"
+        assert gate.ask(0.4).startswith("timed out")
         assert time.monotonic() - began < 3
 
 

@@ -95,7 +95,9 @@ def test_a_shared_links_owner_is_the_account(releases: Any, monkeypatch: pytest.
     given = []
     monkeypatch.setattr(os, "chown", lambda path, *ids, **how: given.append((Path(path).name, ids, how)))
     add(releases, "1", "main.js", shared=("public/uploads",))
-    assert ("uploads", (os.getuid(), os.getgid()), {"follow_symlinks": False}) in given
+    follows = {how.get("follow_symlinks", True) for name, ids, how in given if name == "uploads"}
+    assert follows == {False}
+    assert {ids for name, ids, _ in given if name == "uploads"} == {(os.getuid(), os.getgid())}
     assert releases.shares("1", ["public/uploads"])
     other = SimpleNamespace(pw_uid=os.getuid() + 1, pw_gid=0)
     monkeypatch.setattr("gatehouse_releases.pwd.getpwnam", lambda name: other)

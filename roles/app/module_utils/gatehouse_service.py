@@ -6,11 +6,9 @@ import http.client
 import os
 import pwd
 import re
-import socket
 import stat
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from typing import Any
 
 from ansible.module_utils.gatehouse_fastcgi import FastCgiError
 from ansible.module_utils.gatehouse_fastcgi import request as fastcgi_request
+from ansible_collections.gatehouse.core.plugins.module_utils.deadline import limit
 
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SHOWN = "ActiveState,ExecMainStartTimestampMonotonic,UnitFileState,NeedDaemonReload,DropInPaths,Result"
@@ -105,27 +104,17 @@ class Gate:
         return f"http://{host}:{self.port}{self.path}"
 
     def ask(self, timeout: float) -> str:
-        """Make one request; '' for the answer that is wanted, otherwise what came instead.
-
-        `timeout` is for the whole answer: a connection's own is for each piece of it, and a piece may be one byte.
-        """
+        """Make one request that ends within `timeout` seconds; '' for the answer that is wanted, else what came."""
         connection = http.client.HTTPConnection(self.address, self.port, timeout=timeout)
-        deadline = time.monotonic() + timeout
-        cut = threading.Timer(timeout, lambda: connection.sock and connection.sock.shutdown(socket.SHUT_RDWR))
+        limit(connection, time.monotonic() + timeout)
         try:
-            connection.connect()
-            cut.start()
             connection.request("GET", self.path, headers={"User-Agent": "gatehouse-health", "Connection": "close"})
-            # Without it, http.client takes the socket away as soon as the answer begins.
-            kept, answer = connection.sock, connection.getresponse()
-            connection.sock = kept
-            problem = self.refusal(answer.status, answer.read(BODY_LIMIT).decode(errors="replace"))
+            answer = connection.getresponse()
+            return self.refusal(answer.status, answer.read(BODY_LIMIT).decode(errors="replace"))
         except (OSError, http.client.HTTPException) as error:
-            problem = str(error) or type(error).__name__
+            return str(error) or type(error).__name__
         finally:
-            cut.cancel()
             connection.close()
-        return problem if time.monotonic() < deadline else "timed out"
 
     def refusal(self, status: int, text: str) -> str:
         """Say what is wrong with an answer; '' where it is the one that is wanted."""
