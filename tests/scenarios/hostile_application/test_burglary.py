@@ -153,6 +153,8 @@ def test_locks_of_root_are_out_of_its_reach(host: Host, burgle: Burgle, estate: 
     assert code == 0, said
     assert time.monotonic() - began < 120
     assert host.check_output("stat -c '%U %a' /run/gatehouse") == "root 700"
+    # With it went the secrets that the release before this one had.
+    assert not host.file("/etc/gatehouse/burglar.former.json").exists
 
 
 @pytest.mark.parametrize(
