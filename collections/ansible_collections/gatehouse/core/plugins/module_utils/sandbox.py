@@ -175,9 +175,10 @@ class Sandbox:
             yield from _bound(f"/etc/{name}")
         for name in _ACCOUNTS:
             yield from _bound(self.scratch / name, f"/etc/{name}")
-        # Console scripts name the venv by its real path, and its Python may come from somewhere else.
+        # Console scripts name the venv by its real path, and its Python may come from somewhere else. One that is
+        # in the home itself, as ~/bin/python3, would bring all of it.
         for path in sorted({TOOLS.parent, TOOLS.parent.resolve(), Path(sys.prefix), Path(sys.base_prefix)}):
-            if not path.is_relative_to("/usr") and path != Path("/"):
+            if not path.is_relative_to("/usr") and not Path.home().is_relative_to(path):
                 yield from _bound(path)
         # Each tool whose settings are shown has a home of its own: nothing is left of them in the one of the build.
         home = f"home-{program}" if program in INDEXES else "home"
