@@ -87,7 +87,10 @@ def _scheme(site: Mapping[str, Any]) -> Iterator[Problem]:
 def _in_clear(site: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield passwords that visitors send in clear, the site's own and its locations'."""
     why = {"https": "the site has no HTTPS", "http": "http: serve answers on port 80 too"}
-    remedies = {"https": "write https: true", "http": "write http: redirect, unless only a balancer with TLS comes by port 80"}
+    remedies = {
+        "https": "write https: true",
+        "http": "write http: redirect, unless only a balancer with TLS comes by port 80",
+    }
     kind = "https" if site.get("https") is False else "http" if site.get("http") == "serve" else ""
     places: list[tuple[list[Any], Mapping[str, Any]]] = [([], site)]
     places += [(["locations", place], location) for place, location in _entries(site.get("locations"))]
@@ -142,7 +145,9 @@ def _visitors(site: Mapping[str, Any]) -> Iterator[Problem]:
             yield _problem(["client_certificates", "mode"], text, "write http: redirect or refuse, or mode: optional")
         elif mode == "optional" and _list(own.get("names")):
             text = "lets nobody in who comes in clear, and http: serve answers on port 80"
-            yield _problem(["client_certificates", "names"], text, "write http: redirect or refuse, or take the names away")
+            yield _problem(
+                ["client_certificates", "names"], text, "write http: redirect or refuse, or take the names away"
+            )
     for part in ("ca", "crl"):
         if mode == "none" and own.get(part):
             text = "has no meaning with mode: none: nobody is asked"
