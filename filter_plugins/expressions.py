@@ -1,12 +1,13 @@
 """Whether a regular expression can be made to try the same text in exponentially many ways.
 
 A visitor chooses the text, so such an expression gives him a processor for a request. The check is exact for what it
-models, and needs no trial against a clock: an expression backtracks exponentially only if its automaton gets from a state
-back to it in two ways by the same text (Weideman et al., "Analyzing Matching Time Behavior of Backtracking Regular
-Expression Matchers", 2016). Python's own parser reads the expression; no library of the lock file does more.
+models, and needs no trial against a clock: an expression backtracks exponentially only if its automaton gets from a
+state back to it in two ways by the same text (Weideman et al., "Analyzing Matching Time Behavior of Backtracking
+Regular Expression Matchers", 2016). Python's own parser reads the expression; no library of the lock file does more.
 
-Left out on the safe side: what atomic groups and possessive quantifiers forgive, letters' case, and how far large counted
-repetitions reach. Left out altogether: polynomial backtracking, which nginx's limits on a request's length keep in bounds.
+Left out on the safe side: what atomic groups and possessive quantifiers forgive, letters' case, and how far large
+counted repetitions reach. Left out altogether: polynomial backtracking, which nginx's limits on a request's length keep
+in bounds.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ class _Automaton:
     def position(self, characters: int) -> tuple[bool, list[int], list[int]]:
         """Return a part that takes one of these: (may it be empty, its first positions, its last ones)."""
         if len(self.takes) >= _MOST_POSITIONS:
-            raise AnsibleFilterError(f"the expression has more than {_MOST_POSITIONS} parts; write several shorter ones")
+            raise AnsibleFilterError(
+                f"the expression has more than {_MOST_POSITIONS} parts; write several shorter ones"
+            )
         self.takes.append(characters)
         self.follows.append({})
         place = len(self.takes) - 1
@@ -111,8 +114,9 @@ class _Automaton:
             return self.position(_characters(value))
         if kind is sre.BRANCH:
             parts = [self.tree(branch) for branch in value[1]]
-            first, last = ([one for part in parts for one in part[side]] for side in (1, 2))
-            return any(part[0] for part in parts), first, last
+            first = [one for _, begin, _ in parts for one in begin]
+            last = [one for _, _, end in parts for one in end]
+            return any(empty for empty, _, _ in parts), first, last
         if kind is sre.SUBPATTERN:
             return self.tree(value[3])
         if kind is sre.ATOMIC_GROUP:
@@ -145,7 +149,7 @@ class _Automaton:
 
 
 def _components(edges: Mapping[Any, Sequence[Any]]) -> dict[Any, int]:
-    """Return {node: number of the strongly connected component that it is in}. Tarjan's algorithm, without recursion."""
+    """Return {node: number of its strongly connected component}. Tarjan's algorithm, without recursion."""
     order, low, component = dict[Any, int](), dict[Any, int](), dict[Any, int]()
     stack: list[Any] = []
     for start in edges:

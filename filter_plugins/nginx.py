@@ -171,7 +171,8 @@ def location_path(value: Any) -> str:
     if filter_loader.get("backtracking_regex").j2_function(text):
         raise AnsibleFilterError(
             f"{_shown(value)} fits some texts in exponentially many ways, and a visitor can have nginx try them all;"
-            " write it without a repetition of what repeats the same characters itself, such as ^/[a-z/]*$ for ^/([a-z/]+)*$"
+            " write it without a repetition of what repeats the same characters itself, such as ^/[a-z/]*$ for"
+            " ^/([a-z/]+)*$"
         )
     return text
 

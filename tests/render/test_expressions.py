@@ -1,7 +1,7 @@
 """Every regular expression that the templates write, against hostile text, in PCRE2 itself.
 
-What is measured is PCRE2's own count of the ways that it tries (its match limit), not a clock, so a busy machine changes
-nothing. Git needs the library, so every machine that has the project has it.
+What is measured is PCRE2's own count of the ways that it tries (its match limit), not a clock, so a busy machine
+changes nothing. Git needs the library, so every machine that has the project has it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ RICH: dict[str, Any] = estate(
 LONGEST = 8192
 # PCRE2_ERROR_MATCHLIMIT, _JIT_STACKLIMIT and _HEAPLIMIT: nginx then writes the text to its error log.
 GIVEN_UP = (-47, -46, -63)
-LITERAL = re.compile(r"(?<=[=(|&! ])/((?:[^/\\\n\[*]|\\.|\[(?:[^\]\\\n]|\\.)*\])(?:[^/\\\n\[]|\\.|\[(?:[^\]\\\n]|\\.)*\])*)/[gi]*(?=[.,;) ])")
+LITERAL = re.compile(
+    r"(?<=[=(|&! ])/((?:[^/\\\n\[*]|\\.|\[(?:[^\]\\\n]|\\.)*\])"
+    r"(?:[^/\\\n\[]|\\.|\[(?:[^\]\\\n]|\\.)*\])*)/[gi]*(?=[.,;) ])"
+)
 
 
 @cache
@@ -67,7 +70,7 @@ def outcome(pattern: str, text: bytes, jit: bool) -> int:
 def hostile(pattern: str, length: int = 1024) -> list[bytes]:
     """Return texts that are nearly what an expression wants, again and again, and do not end so."""
     words = {word for word in re.findall(r"[A-Za-z_]+", re.sub(r"\\x..|\\.|\?<\w+>", " ", pattern)) if word}
-    words |= {*"aA0 =;,./-_\"\\", "\xc3\xa9", "\xf0\x90\x80\x80", "a=\"", "\\\""}
+    words |= {*'aA0 =;,./-_"\\', "\xc3\xa9", "\xf0\x90\x80\x80", 'a="', '\\"'}
     pumps = {end for word in words for end in (word, f"{word}=1; ", f"{word}=", f"{word},", f"/.{word}")}
     return [(pump * length)[:length].encode("latin-1") + end for pump in sorted(pumps) for end in (b"\x01", b"x;")]
 

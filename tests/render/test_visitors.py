@@ -32,11 +32,11 @@ def authority(tmp_path: Path) -> str:
 
 def combined(authority: str) -> list[dict[str, Any]]:
     """Return a site for every combination of how it is served and who may come, the refused ones of preflight too."""
-    sites = []
+    sites: list[dict[str, Any]] = []
     for https, http, mode, named, guarded in itertools.product(
         (True, False), ("redirect", "serve", "refuse"), ("none", "optional", "required"), (0, 1), (0, 1)
     ):
-        if not https and (http != "serve" or mode != "none") or named and mode == "none":
+        if (not https and (http != "serve" or mode != "none")) or (named and mode == "none"):
             continue
         name = f"s{len(sites)}"
         asked = {"mode": mode, "ca": authority, "names": ["ann"] if named else []} if mode != "none" else {}
@@ -77,7 +77,7 @@ def test_every_combination_of_a_site_keeps_its_guards(render: Render, authority:
                 assert (site["https"], site["http"]) != (True, "serve")
                 assert not [one for one in server.walk() if one.name == "proxy_pass"]
                 continue
-            expected = {("$proxy_unprintable",): ("400",)}
+            expected: dict[tuple[str, ...], tuple[str, ...]] = {("$proxy_unprintable",): ("400",)}
             if asked != "none":
                 expected[(f"$proxy_client_astray_{site['name']}",)] = ("421",)
             if asked == "required":
@@ -85,7 +85,9 @@ def test_every_combination_of_a_site_keeps_its_guards(render: Render, authority:
             if site["client_certificates"].get("names"):
                 expected[(f"$proxy_client_known_{site['name']}", "=", "0")] = ("403",)
             assert refused == expected
-            assert server.arguments("ssl_verify_client") == {"none": [], "optional": [("optional",)]}.get(asked, [("on",)])
+            assert server.arguments("ssl_verify_client") == {"none": [], "optional": [("optional",)]}.get(
+                asked, [("on",)]
+            )
             guards = [*server.arguments("deny"), *server.arguments("auth_basic")]
             assert guards == ([("10.0.0.0/8",), ("Restricted",)] if "deny" in site else [])
             assert server.one("root").args == ("/nonexistent",)
@@ -123,7 +125,10 @@ def test_every_upstream_is_spared_what_visitors_claim(render: Render) -> None:
         )
     )
     server = http.https_server("example.com")
-    levels = [(http, "proxy_set_header"), *((place(http, path), "proxy_set_header") for path in ("/live", "/own", "/staff"))]
+    levels = [
+        (http, "proxy_set_header"),
+        *((place(http, path), "proxy_set_header") for path in ("/live", "/own", "/staff")),
+    ]
     levels += [(place(http, "/rpc"), "grpc_set_header")]
     for level, directive in levels:
         assert {(name, "") for name in UNTRUSTED} <= set(level.arguments(directive))
@@ -132,7 +137,7 @@ def test_every_upstream_is_spared_what_visitors_claim(render: Render) -> None:
 
 
 def test_a_header_is_let_through_from_balancers_or_whoever_comes(render: Render) -> None:
-    passed = {"proxy_passed_headers": ["X-Forwarded-Prefix"]}
+    passed: dict[str, Any] = {"proxy_passed_headers": ["X-Forwarded-Prefix"]}
     names = [name for name, _ in render(**estate(**passed)).arguments("proxy_set_header")]
     assert "X-Forwarded-Prefix" not in names
     assert "Forwarded" in names
@@ -233,7 +238,7 @@ def test_an_index_is_the_one_that_was_named(render: Render) -> None:
 def test_answers_to_credentials_are_for_one(render: Render) -> None:
     http = render(**estate(proxy_caches=[{"name": "pages"}]))
     shared = http.one("map", "$upstream_http_cache_control", "$proxy_cache_unshared")
-    assert [(one.name, *one.args) for one in shared.block][0] == ("default", "1")
+    assert shared.one("default").args == ("1",)
     private = http.one("map", "$http_authorization", "$proxy_cache_private")
     assert [(one.name, *one.args) for one in private.block] == [("default", "$proxy_cache_unshared"), ("", "")]
     vary = http.one("map", "$upstream_http_vary", "$proxy_cache_vary_all")

@@ -91,7 +91,7 @@ def test_releases_share_what_they_are_told_to(releases: Any) -> None:
 
 
 def test_a_shared_links_owner_is_the_account(releases: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """nginx follows no other link than one that belongs to whom it leads to."""
+    """Nginx follows no other link than one that belongs to whom it leads to."""
     given = []
     monkeypatch.setattr(os, "chown", lambda path, *ids, **how: given.append((Path(path).name, ids, how)))
     add(releases, "1", "main.js", shared=("public/uploads",))

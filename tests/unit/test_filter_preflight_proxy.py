@@ -61,8 +61,8 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
      "proxy_sites[0].basic_auth sends passwords in clear, because http: serve answers on port 80 too; write http:"
      " redirect, unless only a balancer with TLS comes by port 80"),
     ({SITE + "http": "serve", PLACE + "basic_auth": {"users": [{"name": "a"}]}},
-     "proxy_sites[0].locations[0].basic_auth sends passwords in clear, because http: serve answers on port 80 too; write"
-     " http: redirect, unless only a balancer with TLS comes by port 80"),
+     "proxy_sites[0].locations[0].basic_auth sends passwords in clear, because http: serve answers on port 80 too;"
+     " write http: redirect, unless only a balancer with TLS comes by port 80"),
     ({SITE + "http": "serve", SITE + "client_certificates": {"mode": "required", "ca": "x"}},
      "proxy_sites[0].client_certificates.mode required lets nobody in who comes in clear, and http: serve answers on"
      " port 80; write http: redirect or refuse, or mode: optional"),
@@ -74,11 +74,11 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
      " write mode: required, or take it away"),
     ({SITE + "catch_all": True, SITE + "client_certificates": {"mode": "optional", "ca": "x", "resume": True},
       "proxy_sites.1.client_certificates": {"mode": "required", "ca": "y"}},
-     "proxy_sites[0].client_certificates.resume of a catch_all would let its visitors resume on desk, whose authority has"
-     " not seen them; write resume: false"),
+     "proxy_sites[0].client_certificates.resume of a catch_all would let its visitors resume on desk, whose authority"
+     " has not seen them; write resume: false"),
     ({"proxy_sites.1.locations.1.allow": ["10.0.0.0/8"]},
-     "proxy_sites[1].locations[1].allow guards nothing beside redirect.to, which answers before anybody is asked; take it"
-     " away, and guard what the redirect leads to"),
+     "proxy_sites[1].locations[1].allow guards nothing beside redirect.to, which answers before anybody is asked;"
+     " take it away, and guard what the redirect leads to"),
     ({"proxy_sites.1.locations.1.basic_auth": {"users": [{"name": "a"}]}},
      "proxy_sites[1].locations[1].basic_auth guards nothing beside redirect.to, which answers before anybody is asked;"
      " take it away, and guard what the redirect leads to"),

@@ -1,4 +1,4 @@
-"""Answers with the headers that it was sent, and with X-Accel-Redirect where the query says so; takes every WebSocket."""
+"""Answers with the headers that it was sent, with X-Accel-Redirect where the query says so; takes WebSockets."""
 
 from __future__ import annotations
 

@@ -29,7 +29,8 @@ def main(address: str, site: str, path: str) -> None:
     slow.sendall(f"GET {path} HTTP/1.1\r\nHost: {site}.test\r\nConnection: close\r\n\r\n".encode())
     answer = http.client.HTTPResponse(slow)
     answer.begin()
-    received, foreign, posted, expected = 0, 0, [], int(answer.headers["Content-Length"])
+    received, foreign, expected = 0, 0, int(answer.headers["Content-Length"])
+    posted: list[int] = []
     while piece := answer.read1(1 << 20):
         received += len(piece)
         foreign += len(piece) - piece.count(b"x")

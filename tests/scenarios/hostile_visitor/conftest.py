@@ -41,7 +41,7 @@ class Stranger:
             words = ["curl", "-sik", "--path-as-is", "--max-time", "10", "--connect-to", f"::{self.address(proxy)}:"]
             commands.append(f"{shlex.join([*words, *options, url])}; echo; echo {MARK}$?")
         text = self.client.run("\n".join(commands)).stdout_bytes.decode(errors="replace")
-        answers = []
+        answers: list[Answer] = []
         for piece in text.split(MARK)[:-1]:
             answers.append(Answer(0, piece.split("\n", 1)[1] if answers else piece))
         return answers

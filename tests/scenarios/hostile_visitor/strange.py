@@ -1,8 +1,8 @@
 """What curl has no words for: handshakes and hosts that differ, many WebSockets, many cookies. Runs on the client.
 
-    python3 strange.py names <address> <folder of certificates>
-    python3 strange.py websockets <address> <site> <how many>
-    python3 strange.py cookies <address> <site> <how many>
+python3 strange.py names <address> <folder of certificates>
+python3 strange.py websockets <address> <site> <how many>
+python3 strange.py cookies <address> <site> <how many>
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ import socket
 import ssl
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 # Name in the handshake, Host, and whose certificate is shown.
 NAMES = [
-    ("", "catch.test", "a"), ("catch.test", "catch.test", "a"), ("required-redirect.test", "required-redirect.test", "b"),
+    ("", "catch.test", "a"), ("catch.test", "catch.test", "a"),
+    ("required-redirect.test", "required-redirect.test", "b"),
     *(
         (name, host, "a")
         for name in ("", "unknown.test", "catch.test", "open-redirect.test")
@@ -69,4 +72,5 @@ def cookies(address: str, site: str, count: str) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"names": names, "websockets": websockets, "cookies": cookies}[sys.argv[1]](*sys.argv[2:])))
+    known: dict[str, Callable[..., Any]] = {"names": names, "websockets": websockets, "cookies": cookies}
+    print(json.dumps(known[sys.argv[1]](*sys.argv[2:])))

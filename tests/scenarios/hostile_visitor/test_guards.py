@@ -84,7 +84,12 @@ def test_only_a_name_in_the_handshake_opens_a_site(stranger: Stranger, proxy: st
 def test_no_claim_of_a_visitor_reaches_an_application(stranger: Stranger, proxy: str) -> None:
     names = SPEC["proxy_passed_headers"]["choices"]
     forged = [word for name in [*names, "X-Forwarded-For", "X-Client-DN"] for word in ("-H", f"{name}: forged")]
-    urls = ("http://open-serve.test/", "https://open-serve.test/", "https://password-redirect.test/", "http://open-serve.test/pages/")
+    urls = (
+        "http://open-serve.test/",
+        "https://open-serve.test/",
+        "https://password-redirect.test/",
+        "http://open-serve.test/pages/",
+    )
     for answer in stranger.ask(proxy, *((url, *forged, "-u", "ann:right") for url in urls)):
         headers = json.loads(answer.body)
         assert headers["inside"] is True
@@ -96,7 +101,9 @@ def test_an_application_chooses_no_other_answer(stranger: Stranger, proxy: str) 
     targets = ("/files/a.txt", "/.gatehouse/unavailable.html", "/pages/")
     answers = stranger.ask(proxy, *((f"http://open-serve.test/?accel={target}",) for target in targets))
     assert [json.loads(answer.body)["host"] for answer in answers] == ["open-serve.test"] * 3
-    assert not [answer for answer in answers if "x-accel-redirect" in answer.headers or "cache-status" in answer.headers]
+    assert not [
+        answer for answer in answers if "x-accel-redirect" in answer.headers or "cache-status" in answer.headers
+    ]
 
 
 @EACH
@@ -140,5 +147,7 @@ def test_one_address_has_no_more_than_its_share(stranger: Stranger) -> None:
     assert sorted(found) == [101] * 5 + [429] * 3
     many = f"bytes={','.join(['0-0'] * 17)}"
     few = f"bytes={','.join(['0-0'] * 16)}"
-    answers = stranger.ask("proxy1", *(("http://open-serve.test/files/a.txt", "-H", f"Range: {words}") for words in (few, many)))
+    answers = stranger.ask(
+        "proxy1", *(("http://open-serve.test/files/a.txt", "-H", f"Range: {words}") for words in (few, many))
+    )
     assert [answer.status for answer in answers] == [206, 200]
