@@ -12,7 +12,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,11 @@ class Ledger:
         return found
 
     def open(self, mine: Lock) -> tuple[str, str]:
-        """Take the lock; return (a word about a run that left it behind, the release whose migration that run did)."""
+        """Take the lock; return (a word about a run that left it behind, the release whose migration has run last).
+
+        That is the one which the run that was left behind had migrated to, else the one that the last completed run
+        brought.
+        """
         with self.alone():
             lock = self.held()
             word, migrated = "", str(lock.get("migrated", ""))
@@ -98,7 +102,17 @@ class Ledger:
                 self.write(lock, "interrupted", {})
             if not lock or word:
                 self.hold({**mine, **({"migrated": migrated} if migrated else {})})
-        return word, migrated
+        return word, migrated or self.current()
+
+    def current(self) -> str:
+        """Return the release that the last completed run brought, by the log; '' if there was none."""
+        lines = self.log.read_text().splitlines() if self.log.is_file() else []
+        for line in reversed(lines):
+            with suppress(ValueError, AttributeError):
+                entry = json.loads(line)
+                if entry.get("outcome") == "done":
+                    return str(entry.get("release", ""))
+        return ""
 
     def hold(self, lock: Lock) -> None:
         """Write the lock, in one rename."""
