@@ -279,7 +279,9 @@ def test_another_authority_is_asked_anew_and_the_account_with_the_first_one_is_k
     pebble.check_output("sed 's/:14000/:14001/; s/:15000/:15001/' /etc/pebble/config.json > /etc/pebble/second.json")
     start = "systemd-run --quiet --collect --unit=second -E PEBBLE_VA_NOSLEEP=1 -E PEBBLE_WFE_NONCEREJECT=0"
     pebble.check_output(f"{start} pebble -config /etc/pebble/second.json")
-    pebble.check_output("for try in $(seq 100); do ss -Hltn 'sport = :14001' | grep -q . && exit; sleep 0.2; done; exit 1")
+    pebble.check_output(
+        "for try in $(seq 100); do ss -Hltn 'sport = :14001' | grep -q . && exit; sleep 0.2; done; exit 1"
+    )
     # The second authority remembers nothing of an earlier run of this test.
     host.check_output("rm -rf /var/lib/gatehouse/acme/certbot/accounts/*:14001 /var/lib/gatehouse/acme/failures.json")
     first = host.check_output(accounts)
