@@ -36,13 +36,15 @@ def _network(number: int) -> dict[str, str]:
 def describe(pattern: Mapping[str, Any], name: str, hosts: int) -> dict[str, Any]:
     """Return an inventory as `pattern`, the lab's: one proxy, and `hosts` shared out among its applications."""
     estate = deepcopy(dict(pattern))
-    estate["all"]["vars"] |= {"lab_name": name, "lab_client": "", **_network(ESTATE)}
-    groups = estate["all"]["children"]
+    # A tree from before `environment_name` knows `lab_name` only.
+    said = {"environment_name": name, "lab_name": name, "lab_client": "", **_network(ESTATE)}
+    estate.setdefault("all", {}).setdefault("vars", {}).update(said)
+    groups = estate["all"].get("children", estate)
     proxy = next(iter(groups["proxies"]["hosts"]))
     groups["proxies"]["hosts"] = {
         proxy: {"ansible_host": f"10.{ESTATE}.0.{PROXY}", "public_address": f"198.18.{ESTATE}.{PROXY}"}
     }
-    applications = groups["apps"]["children"]
+    applications = groups_of_applications(estate)
     address = FIRST
     for place, application in enumerate(applications):
         # The first ones take what does not go into equal shares.
@@ -53,6 +55,13 @@ def describe(pattern: Mapping[str, Any], name: str, hosts: int) -> dict[str, Any
         }
         address += NEXT_GROUP
     return estate
+
+
+def groups_of_applications(estate: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the groups of an inventory that are applications': the children of `apps`, or all but the proxies."""
+    groups = estate["all"].get("children", estate)
+    below: dict[str, Any] | None = groups.get("apps", {}).get("children")
+    return below or {name: group for name, group in groups.items() if name not in ("all", "proxies")}
 
 
 def describe_rival(state: Path) -> dict[str, Any]:
@@ -137,9 +146,12 @@ class Lab:
             inventory.mkdir(parents=True)
             if hosts:
                 lab = sides[side] / "inventories" / "lab"
-                for entry in lab.iterdir():
-                    if entry.name != "hosts.yml":
-                        (inventory / entry.name).symlink_to(entry)
+                # Name and networks are the bench's own, in hosts.yml.
+                for entry in (*lab.glob("gatehouse.yml"), *lab.rglob("group_vars/*/*.yml")):
+                    if entry.name != "environment.yml":
+                        link = inventory / entry.relative_to(lab)
+                        link.parent.mkdir(parents=True, exist_ok=True)
+                        link.symlink_to(entry)
                 estate = describe(yaml.safe_load((lab / "hosts.yml").read_text()), name, hosts)
             else:
                 estate = describe_rival(trees.root / ".lab" / name)

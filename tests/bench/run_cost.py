@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from bench_report import between
-from cost_lab import Lab, Trees, podman
+from cost_lab import Lab, Trees, groups_of_applications, podman
 from cost_plan import NOW, PARTS, RIVAL, Step, minutes, plan, turns
 from cost_report import estate_table, growth, plot, rival_table, sweep_sizes, sweep_table
 from cost_runs import Run, play
@@ -214,7 +214,7 @@ class Bench:
     def _deploy(self, step: Step, lab: Lab) -> None:
         """Measure a deployment of the first application and going back from it, once its release is built."""
         estate = yaml.safe_load((lab.inventories[NOW] / "hosts.yml").read_text())
-        app, group = next(iter(estate["all"]["children"]["apps"]["children"].items()))
+        app, group = next(iter(groups_of_applications(estate).items()))
         hosts = list(group["hosts"])
         self._say("deploy, and go back, unmeasured ...")
         try:

@@ -31,7 +31,7 @@ from bench_cells import (
 )
 from bench_report import TITLES, between, cost_table, cpu_table, plot, speed_table, thousands
 from bench_variants import VARIANTS, Variant, ports, vary
-from cost_lab import Trees, describe, describe_rival
+from cost_lab import Trees, describe, describe_rival, groups_of_applications
 from cost_plan import LARGEST, NOW, RIVAL, THEN, minutes, plan, turns
 from cost_report import estate_table, growth, rival_table, sweep_table
 from cost_report import plot as cost_plot
@@ -233,7 +233,7 @@ localhost                  : ok=1    changed=1    unreachable=0    failed=0    s
 """
 LAB: dict[str, Any] = {
     "all": {
-        "vars": {"lab_name": "lab", "private_network": "10.20.0.0/24", "kept": True},
+        "vars": {"environment_name": "lab", "private_network": "10.20.0.0/24", "kept": True},
         "children": {
             "proxies": {"hosts": {"proxy1": {"ansible_host": "10.20.0.11"}}},
             "apps": {"children": {"shop": {"hosts": {"shop1": None}}, "blog": {"hosts": {"blog1": None}}}},
@@ -334,7 +334,7 @@ def test_sides_take_turns() -> None:
 @pytest.mark.parametrize(("hosts", "shop", "blog"), [(2, 1, 1), (3, 2, 1), (30, 15, 15), (LARGEST, 30, 30)])
 def test_an_estate_is_the_labs_in_another_size(hosts: int, shop: int, blog: int) -> None:
     estate = describe(LAB, f"bench-{hosts}", hosts)["all"]
-    assert estate["vars"]["lab_name"] == f"bench-{hosts}"
+    assert estate["vars"]["environment_name"] == f"bench-{hosts}"
     assert estate["vars"]["kept"] is True
     groups = estate["children"]["apps"]["children"]
     assert [len(groups[name]["hosts"]) for name in ("shop", "blog")] == [shop, blog]
@@ -348,7 +348,15 @@ def test_an_estate_is_the_labs_in_another_size(hosts: int, shop: int, blog: int)
     addresses.append(estate["vars"]["controller_address"])
     assert len(set(addresses)) == len(addresses) == hosts + 2
     assert all(ipaddress.ip_address(address) in network for address in addresses)
-    assert LAB["all"]["vars"]["lab_name"] == "lab"
+    assert LAB["all"]["vars"]["environment_name"] == "lab"
+
+
+def test_an_estate_is_the_labs_whether_or_not_its_groups_have_a_parent() -> None:
+    flat = {"proxies": LAB["all"]["children"]["proxies"], **LAB["all"]["children"]["apps"]["children"]}
+    estate = describe(flat, "bench-2", 2)
+    assert list(groups_of_applications(estate)) == ["shop", "blog"]
+    assert estate["shop"] == describe(LAB, "bench-2", 2)["all"]["children"]["apps"]["children"]["shop"]
+    assert estate["all"]["vars"]["environment_name"] == "bench-2"
 
 
 def test_no_other_inventory_has_the_benchs_addresses() -> None:
@@ -359,7 +367,9 @@ def test_no_other_inventory_has_the_benchs_addresses() -> None:
     assert len(networks) == 2
     root = Path(__file__).resolve().parents[2]
     for file in [*root.glob("inventories/*/hosts.yml"), *root.glob("molecule/*/inventory/hosts.yml")]:
-        taken = yaml.safe_load(file.read_text())["all"]["vars"]["private_network"]
+        said = yaml.safe_load(file.read_text()).get("all", {}).get("vars")
+        said = said or yaml.safe_load((file.parent / "group_vars" / "all" / "environment.yml").read_text())
+        taken = said["private_network"]
         assert not any(ipaddress.ip_network(taken).overlaps(ipaddress.ip_network(own)) for own in networks), file
 
 

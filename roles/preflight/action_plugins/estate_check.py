@@ -4,7 +4,7 @@ The plugin collects (specs of the roles, plays, variables of every host, certifi
 variable leaf by leaf, so that one undefined name hides nothing else, and leaves the judging to pure filters:
 spec_problems, unknown_variables, missing_variables, address_problems, proxy_problems, upstream_problems,
 transport_problems, endpoint_problems, site_problems, location_problems, unpermitted_names, long_client_names,
-acme_problems, source_problems, egress_problems, certificate_problems.
+acme_problems, source_problems, egress_problems, certificate_problems, application_problems, environment_problems.
 
 Where a value was written comes from ansible-core's Origin tag, which 2.19 keeps on each value read from YAML.
 """
@@ -24,7 +24,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import filter_loader
-from ansible_collections.gatehouse.core.plugins.module_utils import sandbox
+from ansible_collections.gatehouse.core.plugins.module_utils import applications, sandbox
 
 # Internal to ansible-core: without it the report names variables and hosts instead of lines.
 try:
@@ -94,6 +94,10 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float))
 
 
+def _dotted(path: ValuePath) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
 class _Problems:
     """The problems found, each once however many hosts show it."""
 
@@ -130,6 +134,19 @@ class _Host:
         self.reported: set[ValuePath] = set()
         self.said: set[tuple[str, str]] = set()
         self.values: dict[str, Any] = {}
+        # What its applications' entries say: {input of a role: its path in the list}, as the operator wrote it.
+        self.written: dict[str, ValuePath] = {}
+        self.application: ValuePath = ()
+        for index, app, entry in applications.named(raw.get("applications")):
+            if app in (raw.get("group_names") or ()):
+                self.application = ("applications", index)
+                self.places[self.application] = _place(entry)
+                for variable, path in applications.inputs(entry):
+                    value: Any = entry
+                    for part in path:
+                        value = value[part]
+                    if variable in raw and _place(raw[variable]) == _place(value):
+                        self.written[variable] = (*self.application, *path)
 
     def place(self, path: ValuePath) -> Any:
         """Return the place of a part, or of the nearest part around it."""
@@ -159,6 +176,10 @@ class _Host:
             return None
         self._note(value, path)
         return value
+
+    def note(self, variable: str, value: Any) -> None:
+        """Keep the places of a variable that is judged as it is written."""
+        self._note(value, (variable,))
 
     def _note(self, value: Any, path: ValuePath) -> None:
         """Keep the places of the parts of an evaluated value: they may come from another variable's file."""
@@ -238,8 +259,8 @@ class _Host:
         return isinstance(self.raw.get(variable), str) and not _is_plain(self.raw[variable])
 
     def _say(self, path: ValuePath, found: Mapping[str, Any]) -> None:
-        at = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
-        text = f"{at} {found['problem']}"
+        at = (*self.written.get(str(path[0]), path[:1]), *path[1:])
+        text = f"{_dotted(at)} {found['problem']}"
         self.problems.add(self.name, text, found, self.place(path), f"the variable {path[0]}")
 
 
@@ -275,10 +296,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         hosts = self._read_hosts(task_vars or {})
         needs = self._read_plays(args["playbooks"], (task_vars or {})["hostvars"])
         self._check_controller(needs)
+        inventory = Path(str((task_vars or {}).get("inventory_dir") or "inventory")).resolve()
+        self._check_environment(hosts, inventory)
         self._check_addresses(hosts)
         self._check_keys(hosts)
         self._check_values(hosts, needs)
-        self._check_names(hosts, needs, str((task_vars or {}).get("inventory_dir") or "inventory"))
+        self._check_names(hosts, needs, inventory)
         self.endpoints = self._endpoints()
         self.applications = {str(host.values["app_name"]) for host in hosts if "app_name" in host.values}
         for host in hosts:
@@ -367,7 +390,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             try:
                 name = str(host.templar.template(role["name"]))
             except AnsibleError as error:
-                remedy = "define it; an application for instance says runtime: flask"
+                if host.application:
+                    remedy = "write runtime: and one of " + ", ".join(applications.runtimes(self.options))
+                    host.add({"path": host.application, "problem": "lacks runtime", "remedy": remedy})
+                    continue
+                remedy = "describe the application in group_vars/all/applications.yml"
                 text = f"a play runs the role {role['name']}, and {getattr(error, 'message', error)}"
                 self.problems.add(host.name, text, {"remedy": remedy}, None, "the variables of these hosts")
                 continue
@@ -394,17 +421,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _check_values(self, hosts: Sequence[_Host], needs: Sequence[Mapping[str, Any]]) -> None:
         """Check every input of every role on the hosts that run it (on all, for a role in no play)."""
-        runs: dict[str, set[str]] = {}
+        # {role: {host: the inputs that each of its plays gives, whatever the inventory says}}
+        runs: dict[str, dict[str, set[str]]] = {}
         for need in needs:
-            runs.setdefault(need["role"], set()).update(need["hosts"])
+            for name in need["hosts"]:
+                given = set(need["given"])
+                runs.setdefault(need["role"], {})[name] = given & runs.get(need["role"], {}).get(name, given)
         checked: dict[tuple[str, int], list[dict[str, Any]]] = {}
         for host in hosts:
             inputs = [
                 variable
                 for role, options in self.options.items()
-                if host.name in runs.get(role, {host.name})
+                if role not in runs or host.name in runs[role]
                 for variable in options
-                if variable in host.raw
+                if variable in host.raw and variable not in runs.get(role, {}).get(host.name, ())
             ]
             # Those that are made of others come last, because what is wrong with those is reported where it stands.
             for variable in sorted(inputs, key=host.is_made):
@@ -446,17 +476,38 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 remedy = "write the path of the key, or for a lab bring it up first (make lab)"
                 host.add({"path": ["ansible_ssh_private_key_file"], "problem": problem, "remedy": remedy})
 
-    def _check_names(self, hosts: Sequence[_Host], needs: Sequence[Mapping[str, Any]], inventory: str) -> None:
+    def _check_environment(self, hosts: Sequence[_Host], inventory: Path) -> None:
+        """Check the list of applications, and that no other environment has the same state folder."""
+        if not hosts:
+            return
+        host = hosts[0]
+        others = {}
+        for path in sorted(inventory.parent.glob("*/group_vars/all/environment.yml")):
+            if path.parents[2] != inventory:
+                said = self._load(path)
+                others[path.parents[2].name] = str((said if isinstance(said, Mapping) else {}).get("environment_name"))
+        found = _pure("environment_problems", host.raw.get("environment_name"), others)
+        entries = host.raw.get("applications", [])
+        host.note("applications", entries)
+        arguments = (list(self.known), list(self.options), host.raw["groups"])
+        for one in [*found, *_pure("application_problems", entries, *arguments)]:
+            host.add(one)
+
+    def _check_names(self, hosts: Sequence[_Host], needs: Sequence[Mapping[str, Any]], inventory: Path) -> None:
         """Check that no variable is misspelt, and that none is missing."""
         roles = [role for role, options in self.options.items() if options]
-        folder = _pure("place_text", str(Path(inventory).resolve()), 0, 0, str(Path.cwd()))
+        folder = _pure("place_text", str(inventory), 0, 0, str(Path.cwd()))
         for host in hosts:
             for found in _pure("unknown_variables", list(host.raw), list(self.known), roles):
                 host.add(found)
             own = [need for need in needs if host.name in need["hosts"]]
             groups = [str(group) for group in host.raw["groups"]]
             for found in _pure("missing_variables", own, self.options, list(host.raw), groups, folder):
-                self.problems.add(host.name, found["problem"], found, None, folder)
+                key = applications.key_of(found["path"][0], str(host.raw.get("runtime")))
+                if host.application and key:
+                    host.add({**found, "path": host.application, "problem": f"lacks {key}", "remedy": f"write {key}:"})
+                else:
+                    self.problems.add(host.name, found["problem"], found, None, folder)
 
     def _check_proxy(self, host: _Host) -> None:
         """Check how sites, upstreams and caches of one proxy fit together, and the files that they name."""

@@ -19,13 +19,15 @@ def task_roles(tasks: Any) -> list[dict[str, Any]]:
 
     `sure` is false where a `when` may leave the role out.
     """
-    found = []
+    found: list[dict[str, Any]] = []
     for task in tasks if isinstance(tasks, list) else ():
         if not isinstance(task, Mapping):
             continue
         for key, value in task.items():
-            name = value.get("name") if key in _ROLE_TASKS and isinstance(value, Mapping) else None
-            if isinstance(name, str):
+            about = value if key in _ROLE_TASKS and isinstance(value, Mapping) else {}
+            name = about.get("name")
+            # A role's preflight alone looks at a host, and does nothing with the role's inputs.
+            if isinstance(name, str) and about.get("tasks_from") != "preflight.yml":
                 found.append(
                     {
                         "name": name,

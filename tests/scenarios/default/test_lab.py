@@ -22,12 +22,16 @@ class Lab(Estate):
         super().__init__(str(folder))
         self.folder = folder
         folder.mkdir()
-        (folder / "group_vars").symlink_to(ROOT / "inventories" / "lab" / "group_vars")
+        lab = ROOT / "inventories" / "lab"
+        for name in ("gatehouse.yml", *(f"group_vars/all/{file}.yml" for file in ("lab", "applications", "sites"))):
+            link = folder / name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(lab / name)
 
     def write(self, apps: dict[str, dict[str, str]] | None = None, **variables: str) -> None:
         """Write the inventory: one proxy, and hosts of the storefront."""
         addresses = {
-            "lab_name": NAME,
+            "environment_name": NAME,
             "private_network": "10.23.0.0/24",
             "edge_network": "198.18.23.0/24",
             "controller_address": "10.23.0.1",
@@ -36,7 +40,7 @@ class Lab(Estate):
         proxy = {"ansible_host": "10.23.0.11", "public_address": "198.18.23.11"}
         groups = {
             "proxies": {"hosts": {"proxy1": proxy}},
-            "apps": {"children": {"storefront": {"hosts": apps or {}}, "dashboard": {}}},
+            "storefront": {"hosts": apps or {}},
         }
         hosts = {"all": {"vars": addresses | variables, "children": groups}}
         (self.folder / "hosts.yml").write_text(yaml.safe_dump(hosts))

@@ -1,0 +1,85 @@
+"""The pools that follow from the applications, and the secrets that follow from a passphrase."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible.plugins.loader import filter_loader
+
+HOSTS: dict[str, dict[str, Any]] = {
+    "shop1": {"ansible_host": "10.0.0.1"},
+    "shop2": {"ansible_host": "10.0.0.2", "member": {"weight": 3}},
+}
+GROUPS = {"shop": ["shop1", "shop2"], "desk": []}
+
+
+def pools(*entries: Any, hosts: dict[str, dict[str, Any]] | None = None) -> Any:
+    return filter_loader.get("application_upstreams").j2_function(list(entries), GROUPS, hosts or HOSTS, "in.test")
+
+
+def test_an_application_has_a_pool_of_its_groups_hosts() -> None:
+    assert pools({"name": "shop"}) == [
+        {
+            "name": "shop",
+            "transport": "mtls",
+            "tls": {"name": "shop.in.test"},
+            "members": [
+                {"name": "shop1", "address": "10.0.0.1", "port": 443, "weight": 1, "state": "up"},
+                {"name": "shop2", "address": "10.0.0.2", "port": 443, "weight": 3, "state": "up"},
+            ],
+        }
+    ]
+
+
+def test_an_entry_says_what_is_special_of_its_pool() -> None:
+    pool = pools({"name": "shop", "upstream": {"method": "least_conn", "tls": {"name": "other.test"}}})[0]
+    assert (pool["method"], pool["tls"], len(pool["members"])) == ("least_conn", {"name": "other.test"}, 2)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "transport", "port", "named"),
+    [
+        ({}, "mtls", 443, True),
+        ({"tls_endpoint_mode": "https", "tls_endpoint_port": 8443}, "https", 8443, True),
+        ({"tls_endpoint_mode": "http", "tls_endpoint_port": 8000}, "http", 8000, False),
+        ({"tls_endpoint_mode": "none", "app_port": 5000}, "http", 5000, False),
+    ],
+)
+def test_transport_and_port_follow_from_the_endpoint(
+    endpoint: dict[str, Any], transport: str, port: int, named: bool
+) -> None:
+    pool = pools({"name": "shop"}, hosts={name: {**about, **endpoint} for name, about in HOSTS.items()})[0]
+    assert (pool["transport"], "tls" in pool) == (transport, named)
+    assert [member["port"] for member in pool["members"]] == [port, port]
+
+
+def test_an_application_without_hosts_has_no_pool() -> None:
+    assert pools({"name": "desk"}, {"name": "gone"}, {"port": 3}, "shop") == []
+
+
+def derived(*arguments: Any) -> Any:
+    return filter_loader.get("derived_secret").j2_function(*arguments)
+
+
+def test_a_secret_is_the_same_for_one_purpose_and_differs_for_another() -> None:
+    passphrase = " ".join(["correct", "horse", "battery", "staple"])
+    # Not to change: whatever an environment sealed with it would be lost.
+    assert derived(passphrase, "session tickets") == "Bhz4fIS8Qizyg3dksti6eu5gN0rb5NbU-K30jZgherQ"
+    assert derived(passphrase, "shop") != derived(passphrase, "session tickets")
+    assert derived(passphrase + "!", "shop") != derived(passphrase, "shop")
+
+
+@pytest.mark.parametrize(
+    ("passphrase", "purpose", "message"),
+    [
+        ("short", "tickets", "the passphrase that secrets are derived from must be a text of 16 characters or more"),
+        (None, "tickets", "the passphrase that secrets are derived from must be a text of 16 characters or more"),
+        ("x" * 16, "", 'a derived secret needs a purpose, got ""'),
+    ],
+)
+def test_what_no_secret_can_be_derived_from_is_refused(passphrase: Any, purpose: Any, message: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=message) as refused:
+        derived(passphrase, purpose)
+    assert "short" not in str(refused.value)
