@@ -115,6 +115,9 @@ class _Problems:
             "level": found.get("level", "error"),
             "order": (path, line, column),
         }
+        # What is made of a text that is still to be filled in is wrong for no other reason.
+        if applications.UNFILLED in text:
+            return
         entry = self.found.setdefault((text, where), {"text": text, "where": where, "hosts": [], **about})
         if host and host not in entry["hosts"]:
             entry["hosts"].append(host)
@@ -492,6 +495,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         arguments = (list(self.known), list(self.options), host.raw["groups"])
         for one in [*found, *_pure("application_problems", entries, *arguments)]:
             host.add(one)
+        unfilled: dict[int, list[dict[str, Any]]] = {}
+        for host in hosts:
+            for name in [name for name, value in host.raw.items() if (name,) in host.places and _place(value)]:
+                value = host.raw[name]
+                if id(value) not in unfilled:
+                    unfilled[id(value)] = _pure("unfilled_values", value, [name])
+                for one in unfilled[id(value)]:
+                    host.note(name, value)
+                    host.add(one)
 
     def _check_names(self, hosts: Sequence[_Host], needs: Sequence[Mapping[str, Any]], inventory: Path) -> None:
         """Check that no variable is misspelt, and that none is missing."""

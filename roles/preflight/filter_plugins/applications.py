@@ -95,6 +95,18 @@ def _prefix(section: str, runtime: str) -> str:
     return f"{section}_app_" if section == runtime else f"{section}_"
 
 
+def unfilled_values(value: Any, path: Sequence[Any]) -> list[Problem]:
+    """Return a problem for each text in `value` that `make new` left to be filled in: `FILL IN: such as 10.0.0.10`."""
+    if isinstance(value, Mapping):
+        return [found for key in value for found in unfilled_values(value[key], [*path, str(key)])]
+    if isinstance(value, (list, tuple)):
+        return [found for index, one in enumerate(value) for found in unfilled_values(one, [*path, index])]
+    if not isinstance(value, str) or not value.startswith(applications.UNFILLED):
+        return []
+    hint = value.removeprefix(applications.UNFILLED).lstrip(": ") or "the value"
+    return [{"path": list(path), "problem": "is still to be filled in", "remedy": f"write {hint}", "level": "error"}]
+
+
 def environment_problems(name: Any, others: Mapping[str, str]) -> list[Problem]:
     """Return a problem where another environment has the same name, since state and CA follow from it.
 
@@ -115,5 +127,5 @@ class FilterModule:
     """Offer the functions above to the action plugin `estate_check`, and to tests."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        functions = (application_problems, environment_problems)
+        functions = (application_problems, environment_problems, unfilled_values)
         return {function.__name__: function for function in functions}

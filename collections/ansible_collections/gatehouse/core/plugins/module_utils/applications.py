@@ -16,6 +16,8 @@ from typing import Any
 SECTIONS = ("rollout", "tls_endpoint")
 # A mapping of fields of the application's entry of proxy_upstreams: no input of its hosts.
 UPSTREAM = "upstream"
+# How a text begins that `make new` leaves to the operator; what follows says what to write.
+UNFILLED = "FILL IN"
 
 
 def named(applications: Any) -> Iterator[tuple[int, str, Mapping[str, Any]]]:

@@ -1,0 +1,84 @@
+"""A misspelt extra variable (`-e verison=1.4.0`) ends a run before it begins: Ansible itself would take it for nobody's.
+
+Known are the words of the playbooks, the inputs of the roles, and whatever the environment's own files name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ansible import context
+from ansible.plugins.callback import CallbackBase
+from ansible.utils.vars import load_extra_vars
+
+DOCUMENTATION = """
+name: extra_variables
+type: aggregate
+short_description: refuses misspelt extra variables
+description: Ends a run whose extra variables are neither a playbook's, nor a role's, nor the environment's.
+"""
+
+ROOT = Path(__file__).resolve().parents[1]
+# What the playbooks take; the inputs of the roles keep their own names.
+WORDS = ("app", "host", "purge_path", "purge_prefix", "purge_site", "reason", "release", "version")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OPTION = re.compile(r"^ {6}([a-z][a-z0-9_]*):", re.MULTILINE)
+
+
+def role_inputs(root: Path) -> Iterator[str]:
+    """Yield the inputs of the roles, by their specs."""
+    for spec in root.glob("roles/*/meta/argument_specs.yml"):
+        yield from _OPTION.findall(spec.read_text(encoding="utf-8"))
+
+
+def environment_names(sources: Iterable[str]) -> set[str]:
+    """Return every name that occurs in an inventory's files: its variables, and what their templates use."""
+    names: set[str] = set()
+    for source in sources:
+        path = Path(source)
+        files = [path] if path.is_file() else path.rglob("*.y*ml") if path.is_dir() else []
+        for file in files:
+            names.update(_NAME.findall(file.read_text(encoding="utf-8", errors="replace")))
+    return names
+
+
+def refusals(extra: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Return a message for each extra variable that nobody knows."""
+    known = set(known)
+    messages = []
+    for name in sorted(set(extra) - known):
+        if not name.startswith(("ansible_", "vault_")):
+            near = difflib.get_close_matches(name, sorted(known), 1, 0.7)
+            remedy = f"write -e {near[0]}=..." if near else f"write one of {', '.join(WORDS)}, or an input of a role"
+            messages.append(f"-e {name}=... is no variable of a playbook, a role or this environment\n-> {remedy}")
+    return messages
+
+
+class CallbackModule(CallbackBase):  # type: ignore[misc]
+    """Judges the command line when a playbook of the project starts."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "extra_variables"
+    CALLBACK_NEEDS_ENABLED = False
+
+    def v2_playbook_on_start(self, playbook: Any) -> None:
+        """End the run with the messages, if there are any; nothing has been forked or connected to yet."""
+        extra = load_extra_vars(playbook._loader)
+        # A playbook of somebody else has words of its own, and new.yml has an environment to come.
+        path = Path(playbook._file_name or "").resolve()
+        if not extra or path.parent not in (ROOT, ROOT / "playbooks") or path.name == "new.yml":
+            return
+        unknown = set(extra) - set(WORDS)
+        known = (
+            (*WORDS, *role_inputs(ROOT), *environment_names(context.CLIARGS["inventory"] or ())) if unknown else WORDS
+        )
+        if messages := refusals(extra, known):
+            for message in messages:
+                self._display.error(message, wrap_text=False)
+            # Ansible swallows what a callback raises as an error.
+            raise SystemExit(4)
