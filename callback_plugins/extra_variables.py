@@ -1,4 +1,4 @@
-"""A misspelt extra variable (`-e verison=1.4.0`) ends a run before it begins: Ansible itself would take it for nobody's.
+"""A misspelt extra variable (`-e verison=1.4.0`) ends a run before it begins: Ansible itself would say nothing.
 
 Known are the words of the playbooks, the inputs of the roles, and whatever the environment's own files name.
 """
