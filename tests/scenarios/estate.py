@@ -46,7 +46,7 @@ class Estate:
 
     @property
     def lab(self) -> str:
-        return str(self.variables("proxy1")["lab_name"])
+        return str(self.variables("proxy1")["environment_name"])
 
     @property
     def state(self) -> Path:
