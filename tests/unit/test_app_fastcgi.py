@@ -72,6 +72,7 @@ def gate(service: Any, place: Path) -> Any:
         ),
         (piece(6, b"Status: 500 Oops\r\nX-A: b\r\n\r\n") + piece(3, END), "status 500"),
         (piece(6, b"X-A: b\r\nstatus: 302 Found\r\n\r\n") + piece(3, END), "status 302"),
+        (piece(6, b"Status: 500\r\n\r\n\x1b[2Jfull\ndisk\n") + piece(3, END), "status 500: \\x1b[2Jfull\ndisk"),
         (piece(6, b"X-A: b\r\n\r\nStatus: 500\r\n") + piece(3, END), ""),
         (piece(3, END), "the answer is empty"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the answer is not FastCGI"),

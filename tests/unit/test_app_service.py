@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import runpy
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,31 @@ def test_a_value_reads_back_from_its_environment_file(service: Any, value: str) 
     text = service.environment_file({"A_SOCKET": "no", "SOCKET": value, "SOCKET_B": "no"})
     assert service.environment_value(text, "SOCKET") == value
     assert service.environment_value(text, "OTHER") == ""
+
+
+def test_nothing_an_application_wrote_moves_a_cursor(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = service.Gate("127.0.0.1", 80, "/healthz", 5)
+    assert gate.refusal(500, "\x1b[2Jgone\nwhere\u202e?") == "status 500: \\x1b[2Jgone\nwhere\\u202e?"
+    with pytest.raises(service.ServiceError, match=r"failed: \\x1b\[31mno\ndisk$"):
+        service.run([sys.executable, "-c", r"import sys; sys.exit('\x1b[31mno\ndisk')"], shown=["bin/migrate"])
+    monkeypatch.setattr(service, "run", lambda *words, **how: "one\ntwo \x9b2J\x07\n")
+    assert service.Service("shop", "shop").journal(0) == "one\ntwo \\x9b2J\\x07"
+
+
+def test_a_server_that_speaks_no_http_is_quoted_on_one_line(service: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"\x1b[2J\xc2\x9b go away\r\n")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        said = service.Gate("127.0.0.1", server.getsockname()[1], "/healthz", 5).ask(5)
+        thread.join(timeout=5)
+    assert "go away" in said
+    assert said.isprintable()
 
 
 def test_systemd_command() -> None:

@@ -27,7 +27,7 @@ def test_a_holder_is_named_after_the_deadline(folder: Path) -> None:
     with lock.locked("shop"):
         pass
     script = (
-        f"import fcntl, time; f = open({str(folder / 'shop.lock')!r}); fcntl.flock(f, 2);"
+        f"'\x1b[2J'; import fcntl, time; f = open({str(folder / 'shop.lock')!r}); fcntl.flock(f, 2);"
         " print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as other:
@@ -38,7 +38,7 @@ def test_a_holder_is_named_after_the_deadline(folder: Path) -> None:
             pass
         other.kill()
     assert 0.3 <= time.monotonic() - began < 5
-    assert f"shop.lock is held by process {other.pid} ({sys.executable} -c import fcntl" in str(error.value)
+    assert f"shop.lock is held by process {other.pid} ({sys.executable} -c '\\x1b[2J'; import fcntl" in str(error.value)
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o770, 0o707])

@@ -64,7 +64,7 @@ options:
     default: {}
     suboptions:
       repository: {description: Path or address., type: str, default: ''}
-      ref: {description: 'Branch, tag or full commit id.', type: str, default: ''}
+      ref: {description: "A tag, or a commit's full id; a branch is refused.", type: str, default: ''}
       folder: {description: Folder in the repository that is the source; empty for all of it., type: str, default: ''}
   dir: {description: Folder that keeps the archives., type: path, required: true}
   fetch:

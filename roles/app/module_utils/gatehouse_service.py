@@ -18,6 +18,7 @@ from typing import Any
 from ansible.module_utils.gatehouse_fastcgi import FastCgiError
 from ansible.module_utils.gatehouse_fastcgi import request as fastcgi_request
 from ansible_collections.gatehouse.core.plugins.module_utils.deadline import limit
+from ansible_collections.gatehouse.core.plugins.module_utils.text import visible, visible_line
 
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SHOWN = "ActiveState,ExecMainStartTimestampMonotonic,UnitFileState,NeedDaemonReload,DropInPaths,Result"
@@ -77,7 +78,7 @@ def run(
     except subprocess.TimeoutExpired as error:
         raise ServiceError(f"`{name}` took more than {timeout} s") from error
     if check and done.returncode:
-        said = (done.stderr or done.stdout).strip()[-2000:]
+        said = visible((done.stderr or done.stdout).strip()[-2000:])
         raise ServiceError(f"`{name}` failed: {said}")
     return done.stdout
 
@@ -112,16 +113,19 @@ class Gate:
             answer = connection.getresponse()
             return self.refusal(answer.status, answer.read(BODY_LIMIT).decode(errors="replace"))
         except (OSError, http.client.HTTPException) as error:
-            return str(error) or type(error).__name__
+            return visible_line(str(error)) or type(error).__name__
         finally:
             connection.close()
 
     def refusal(self, status: int, text: str) -> str:
-        """Say what is wrong with an answer; '' where it is the one that is wanted."""
+        """Say what is wrong with an answer; '' where it is the one that is wanted.
+
+        Line breaks of it stay: Ansible hides a secret of several lines only as it is written.
+        """
         if status == self.status and self.body in text:
             return ""
         lacks = f" without {self.body!r}" if status == self.status else ""
-        return f"status {status}{lacks}" + (f": {text[:BODY_SHOWN].strip()}" if text.strip() else "")
+        return f"status {status}{lacks}" + (f": {visible(text[:BODY_SHOWN].strip())}" if text.strip() else "")
 
     @property
     def place(self) -> str:
@@ -170,7 +174,7 @@ class FastCgiGate(Gate):
         try:
             return self.refusal(*fastcgi_request(self.socket, parameters, timeout))
         except (OSError, FastCgiError) as error:
-            return str(error) or type(error).__name__
+            return visible_line(str(error)) or type(error).__name__
 
     @property
     def place(self) -> str:
@@ -282,4 +286,4 @@ class Service:
         left_out = len(lines) - JOURNAL_FIRST - JOURNAL_LAST
         if left_out > 0:
             lines[JOURNAL_FIRST:-JOURNAL_LAST] = [f"[{left_out} lines left out]"]
-        return "\n".join(lines)
+        return visible("\n".join(lines))

@@ -9,14 +9,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 try:
-    from ansible.module_utils.gatehouse_seal import is_sealed, seal
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        NoEncryption,
-        PrivateFormat,
-        load_pem_private_key,
-    )
+    from ansible.module_utils.gatehouse_seal import is_sealed, make_key, open_key, seal
 
     HAS_CRYPTOGRAPHY = True
 except ImportError:
@@ -52,8 +45,6 @@ RETURN = r"""
 changes: {description: What was done., type: list, elements: str, returned: always}
 """
 
-CURVES = {"secp256r1": "SECP256R1", "secp384r1": "SECP384R1"}
-
 
 def write(path: Path, content: bytes) -> None:
     """Write a file that only its owner reads, in one rename."""
@@ -70,12 +61,12 @@ def settle(path: Path, passphrase: bytes, curve: str, check: bool) -> str:
     """Make the key so; return what was done, '' where nothing was. ValueError: the passphrase does not open it."""
     if path.exists():
         pem = path.read_bytes()
-        key = load_pem_private_key(pem, passphrase)
+        key = open_key(pem, passphrase)
         done = "" if is_sealed(pem) else "encrypted anew, with scrypt"
     else:
-        key, done = ec.generate_private_key(getattr(ec, CURVES[curve])()), "made"
+        key, done = make_key(curve), "made"
     if done and not check:
-        write(path, seal(key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()), passphrase))
+        write(path, seal(key, passphrase))
     return done
 
 
@@ -85,7 +76,7 @@ def main() -> None:
         argument_spec={
             "path": {"type": "path", "required": True},
             "passphrase": {"type": "str", "required": True, "no_log": True},
-            "curve": {"type": "str", "choices": list(CURVES), "required": True},
+            "curve": {"type": "str", "choices": ["secp256r1", "secp384r1"], "required": True},
         },
         supports_check_mode=True,
     )

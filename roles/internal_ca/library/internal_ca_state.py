@@ -25,14 +25,10 @@ try:
         revocation_lists,
         signed_by,
     )
-    from ansible.module_utils.gatehouse_seal import is_sealed
+    from ansible.module_utils.gatehouse_seal import is_sealed, open_key
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        PublicFormat,
-        load_pem_private_key,
-    )
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
     from cryptography.x509.oid import NameOID
 
     HAS_CRYPTOGRAPHY = True
@@ -280,7 +276,7 @@ def key_problem(certificate: x509.Certificate | None, key_pem: bytes, params: di
     """Why the key cannot be used with the passphrase and the certificate; '' when it can."""
     path = params["path"]
     try:
-        key = load_pem_private_key(key_pem, params["passphrase"].encode())
+        key = open_key(key_pem, params["passphrase"].encode())
     except TypeError:
         return (
             f"{path}/ca.key is not encrypted: encrypt it (openssl ec -aes256 -in ca.key -out new.key, with "

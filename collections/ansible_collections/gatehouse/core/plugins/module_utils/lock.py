@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ansible_collections.gatehouse.core.plugins.module_utils.text import visible_line
+
 FOLDER = Path("/run/gatehouse")
 # As long as what holds a lock may take: a release that is given its time to answer, and then the one before it.
 PATIENCE = 600.0
@@ -77,4 +79,4 @@ def _command(pid: str) -> str:
     except OSError:
         return "which has ended"
     text = b" ".join(words).decode(errors="replace").strip()
-    return "".join(char if char.isprintable() else "?" for char in text)[:120] or "a kernel thread"
+    return visible_line(text[:120]) or "a kernel thread"
