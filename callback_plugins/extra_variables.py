@@ -1,19 +1,21 @@
 """A misspelt extra variable (`-e verison=1.4.0`) ends a run before it begins: Ansible itself would say nothing.
 
-Known are the words of the playbooks, the inputs of the roles, and whatever the environment's own files name.
+Known are the words of the playbooks, the inputs of the roles, and whatever the environment's own files name. A file of
+variables (`-e @file`) is preflight's to judge, as the inventory is.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ansible import context
+from ansible.parsing.splitter import parse_kv
 from ansible.plugins.callback import CallbackBase
-from ansible.utils.vars import load_extra_vars
 
 DOCUMENTATION = """
 name: extra_variables
@@ -24,7 +26,17 @@ description: Ends a run whose extra variables are neither a playbook's, nor a ro
 
 ROOT = Path(__file__).resolve().parents[1]
 # What the playbooks take; the inputs of the roles keep their own names.
-WORDS = ("app", "host", "purge_path", "purge_prefix", "purge_site", "reason", "release", "version")
+WORDS = (
+    "app",
+    "host",
+    "internal_ca_replace",
+    "purge_path",
+    "purge_prefix",
+    "purge_site",
+    "reason",
+    "release",
+    "version",
+)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPTION = re.compile(r"^ {6}([a-z][a-z0-9_]*):", re.MULTILINE)
 
@@ -44,6 +56,18 @@ def environment_names(sources: Iterable[str]) -> set[str]:
         for file in files:
             names.update(_NAME.findall(file.read_text(encoding="utf-8", errors="replace")))
     return names
+
+
+def names_given(options: Iterable[str]) -> set[str]:
+    """Return the names that `-e name=value` and `-e '{"name": value}'` give; what else is wrong there is Ansible's."""
+    names: set[str] = set()
+    for option in options:
+        if option.startswith("{"):
+            said = yaml.safe_load(option)
+            names.update(str(name) for name in (said if isinstance(said, Mapping) else {}))
+        elif not option.startswith("@"):
+            names.update(str(name) for name in parse_kv(option))
+    return names - {"_raw_params"}
 
 
 def refusals(extra: Iterable[str], known: Iterable[str]) -> list[str]:
@@ -68,7 +92,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """End the run with the messages, if there are any; nothing has been forked or connected to yet."""
-        extra = load_extra_vars(playbook._loader)
+        extra = names_given(str(option) for option in context.CLIARGS["extra_vars"] or ())
         # A playbook of somebody else has words of its own, and new.yml has an environment to come.
         path = Path(playbook._file_name or "").resolve()
         if not extra or path.parent not in (ROOT, ROOT / "playbooks") or path.name == "new.yml":

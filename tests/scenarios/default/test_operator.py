@@ -52,7 +52,7 @@ BROKEN: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         {"proxy_upstreams": [POOL | {"members": [MEMBER]}]},
         ("proxy_upstreams[0].members[0].port 70000 is no port", "-> write an integer from 1 to 65535"),
     ),
-    ({"proxy_site": []}, ("proxy_site is no variable of the role proxy", "-> write proxy_sites")),
+    ({"proxy_site": []}, ("-e proxy_site=... is no variable of a playbook", "-> write -e proxy_sites=...")),
     (
         {"proxy_sites": [SITE | {"server_name": "x"}]},
         ("proxy_sites[0].server_name is unknown", "-> write server_names"),
@@ -82,7 +82,7 @@ def test_a_broken_inventory_is_refused_before_any_host_is_touched(estate: Estate
     before = state(estate)
     for variables, sentences in BROKEN:
         run = estate.play("site.yml", "-e", json.dumps(variables))
-        output = " ".join(run.stdout.split())
+        output = " ".join((run.stdout + run.stderr).split())
         assert run.returncode != 0
         assert [sentence for sentence in sentences if sentence not in output] == [], run.stdout
         assert "PLAY [Deploy the applications]" not in output

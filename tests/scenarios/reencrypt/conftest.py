@@ -44,7 +44,7 @@ class Authority:
     def __init__(self, estate: Estate, other: bool = False) -> None:
         folder = estate.state / "ca"
         self.certificate = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
-        passphrase = (estate.state / "secrets" / "internal_ca_passphrase").read_text().strip().encode()
+        passphrase = (estate.state / "secrets" / "environment_passphrase").read_text().strip().encode()
         known = load_pem_private_key((folder / "ca.key").read_bytes(), passphrase)
         assert isinstance(known, ec.EllipticCurvePrivateKey)
         self.key = ec.generate_private_key(ec.SECP256R1()) if other else known
