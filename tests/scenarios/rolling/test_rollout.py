@@ -77,7 +77,7 @@ def test_a_host_is_taken_out_while_nobody_notices_and_stays_out(shop: Shop, load
     with load() as seen:
         before = connections(shop, "shop2")
         assert len(before) > LIVE
-        run = shop.play("drain", "-e", "host=shop2 reason='new memory'")
+        run = shop.play("drain", "-e", "host=shop2", "-e", '{"reason": "new memory"}')
         assert run.returncode == 0, run.stdout
         after = connections(shop, "shop2")
         # What a WebSocket holds open is told and left alone; nothing that is new came.
