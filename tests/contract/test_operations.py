@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -14,10 +15,10 @@ ROW = re.compile(r"^\| [^|]+ \| [^|]+ \| (\d+) ?s \| `([a-z_]+)(?:\[\]\.([a-z_]+
 def test_the_table_of_timeouts_equals_the_defaults() -> None:
     rows = ROW.findall((ROOT / "docs" / "operations.md").read_text())
     assert len(rows) == 13
-    specs: dict[str, dict[str, object]] = {}
+    specs: dict[str, Any] = {}
     for path in ROOT.glob("roles/*/meta/argument_specs.yml"):
         for point in yaml.safe_load(path.read_text())["argument_specs"].values():
             specs |= point.get("options") or {}
     for seconds, name, field in rows:
-        option = specs[name]["options"][field] if field else specs[name]  # type: ignore[index]
-        assert option["default"] in (int(seconds), f"{seconds}s"), name  # type: ignore[index]
+        option = specs[name]["options"][field] if field else specs[name]
+        assert option["default"] in (int(seconds), f"{seconds}s"), name
