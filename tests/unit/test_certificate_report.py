@@ -62,7 +62,7 @@ def test_every_certificate_and_what_signs_them_is_a_row(filters: Callable[[str],
     assert filters("certificate_report_problems")(rows, 9) == []
     assert filters("certificate_report_problems")(rows, 10) == [
         "(controller): revocation list (0 revoked, issued by CA) has 9 days left, and certificate_min_days asks for 10;"
-        " run playbooks/tell_trust.yml, or bring a new one where it was brought"
+        " run playbooks/update_trust.yml, or bring a new one where it was brought"
     ]
     *_, ca = [one for one in filters("certificate_report_problems")(rows, 901) if one.startswith("(controller): CA ")]
     assert ca == (

@@ -19,7 +19,7 @@ _CONTROLLER = "(controller)"
 # What helps against the end of a row, by its certificate, where it is no leaf.
 _RENEWED = {
     "CA": "run playbooks/rotate_certificates.yml -e internal_ca_replace=true, or bring a new one where it was brought",
-    "revocation list": "run playbooks/tell_trust.yml, or bring a new one where it was brought",
+    "revocation list": "run playbooks/update_trust.yml, or bring a new one where it was brought",
 }
 _LEAF_RENEWED = "run playbooks/rotate_certificates.yml, or bring a new one where it was brought"
 

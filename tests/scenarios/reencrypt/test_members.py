@@ -40,7 +40,7 @@ def test_nothing_comes_from_a_member_with_a_wrong_certificate(
 
 def revoke(estate: Estate, *entries: str) -> None:
     """Have both ends told of what is revoked, without issuing anything in its place."""
-    play(estate, "playbooks/tell_trust.yml", "-e", json.dumps({"internal_ca_revoked": list(entries)}))
+    play(estate, "playbooks/update_trust.yml", "-e", json.dumps({"internal_ca_revoked": list(entries)}))
 
 
 def play(estate: Estate, playbook: str, *words: str) -> None:
@@ -79,7 +79,7 @@ def test_a_revoked_proxy_is_refused_even_if_it_came_before(estate: Estate, sprea
 def test_a_host_that_left_the_inventory_is_revoked(estate: Estate, spread: Spread) -> None:
     number = serial(estate, "shop3", "endpoint")
     hosts = ["proxy1", "shop1", "shop2", "desk1", "plain1"]
-    play(estate, "playbooks/tell_trust.yml", "-e", json.dumps({"internal_ca_hosts": hosts}))
+    play(estate, "playbooks/update_trust.yml", "-e", json.dumps({"internal_ca_hosts": hosts}))
     assert set(spread(SHOP)) == {"shop1", "shop2"}
     listed = estate.host("shop1").check_output(
         "openssl crl -noout -text -in /etc/nginx/active/clients/endpoint/crl.pem"
@@ -91,6 +91,6 @@ def test_a_host_that_left_the_inventory_is_revoked(estate: Estate, spread: Sprea
 
 
 def test_a_name_that_is_revoked_and_is_nobody_is_refused(estate: Estate) -> None:
-    run = estate.play("playbooks/tell_trust.yml", "-e", json.dumps({"internal_ca_revoked": ["shop9"]}))
+    run = estate.play("playbooks/update_trust.yml", "-e", json.dumps({"internal_ca_revoked": ["shop9"]}))
     assert run.returncode != 0
     assert "internal_ca_revoked has 'shop9', which is no host and no serial number" in " ".join(run.stdout.split())
