@@ -324,7 +324,7 @@ def test_hosts_that_share_no_upstream_change_together(
     upstreams: list[Any], notes: dict[str, str], batches: list[tuple[list[str], list[str]]]
 ) -> None:
     hosts = ["desk1", "desk2", "web1", "web2", "web3"]
-    found = pure("rotation_batches")(hosts, upstreams, {host: {"kind": kind} for host, kind in notes.items()})
+    found = pure("rotation_batches")(hosts, upstreams, {host: {"kind": kind} for host, kind in notes.items()}, {})
     assert [(batch["hosts"], batch["drains"]) for batch in found] == batches
 
 
@@ -339,3 +339,25 @@ def test_notes_are_read_back_and_what_is_none_is_named(tmp_path: Path) -> None:
         AnsibleFilterError, match=r"web2.json is no note that Gatehouse wrote .*; look at it and remove"
     ):
         notes(tmp_path)
+
+
+def test_a_machine_stands_for_its_members() -> None:
+    hostvars = {"web1": {"instances": ["web1.shop", "web1.desk"]}, "web1.shop": {"instances": ["web1.shop"]}}
+    hostvars["proxy1"] = {"instances": []}
+    names = ["web1", "web1.shop", "proxy1", "elsewhere"]
+    assert pure("member_hosts")(names, hostvars) == ["web1.shop", "web1.desk", "proxy1", "elsewhere"]
+
+
+def test_a_rotation_takes_out_a_machine_with_all_that_is_on_it() -> None:
+    machines = {f"{web}.{app}": web for web in ("web1", "web2") for app in ("shop", "desk")}
+    upstreams = [
+        {"name": app, "members": [{"name": f"{web}.{app}", "address": web} for web in ("web1", "web2")]}
+        for app in ("shop", "desk")
+    ]
+    notes = {"web2.desk": {"kind": "rotation"}}
+    assert pure("rotation_batches")(["web1", "web2"], upstreams, notes, machines) == [
+        {"hosts": ["web2"], "drains": ["web2"]},
+        {"hosts": ["web1"], "drains": ["web1"]},
+    ]
+    alone = [{"name": "desk", "members": [{"name": "web1.desk", "address": "web1"}]}]
+    assert pure("rotation_batches")(["web1"], [*upstreams, *alone], {}, machines)[0]["drains"] == []
