@@ -66,7 +66,7 @@ def test_each_member_is_reached_at_the_port_of_its_own_endpoint() -> None:
     [
         ({"app_port": 3000}, {"address": "127.0.0.1", "port": 3000}),
         (
-            {"app_port": 0, "tls_endpoint_app_address": "unix:/run/shop/fastcgi.sock"},
+            {"app_port": 9000, "tls_endpoint_app_address": "unix:/run/shop/fastcgi.sock"},
             {"address": "unix:/run/shop/fastcgi.sock"},
         ),
     ],
