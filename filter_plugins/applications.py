@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ansible.plugins.loader import filter_loader
@@ -33,20 +33,26 @@ def application_upstreams(entries: Any, groups: Any, hostvars: Any, domain: Any)
             pool["tls"] = {"name": f"{name}.{domain}"}
         port = "app_port" if local or mode == "none" else "tls_endpoint_port"
         pool["members"] = [
-            _local(member, said) if local else member
+            member
             for host, said in hosts.items()
-            for member in filter_loader.get("upstream_members").j2_function([host], hostvars, said.get(port, 443))
+            for found in filter_loader.get("upstream_members").j2_function([host], hostvars, said.get(port, 443))
+            for member in (_local(found, said) if local else (found,))
         ]
         own = entry.get(applications.UPSTREAM)
         pools.append({**pool, **own} if isinstance(own, Mapping) else pool)
     return pools
 
 
-def _local(member: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a member as nginx on its own machine asks it: on loopback, or by the socket that the application names."""
+def _local(member: Mapping[str, Any], said: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a member as nginx on its own machine asks it, on loopback or by a socket, and the standby in its place."""
     address = str(said.get("tls_endpoint_app_address", "127.0.0.1"))
-    socket = address.startswith("unix:")
-    return {key: value for key, value in member.items() if key != "port" or not socket} | {"address": address}
+    if address.startswith("unix:"):
+        yield {key: value for key, value in member.items() if key != "port"} | {"address": address}
+    elif said.get("serves_from_standby"):
+        yield {**member, "address": address, "state": "drain"}
+        yield {**member, "address": address, "name": f"{member['name']}-standby", "port": said["app_standby_port"]}
+    else:
+        yield {**member, "address": address}
 
 
 class FilterModule:

@@ -84,6 +84,18 @@ def test_what_is_on_the_only_proxy_is_asked_there(about: dict[str, Any], member:
     )
 
 
+def test_a_standby_on_the_proxy_serves_in_place_of_the_application() -> None:
+    said = {"ansible_host": "10.0.0.11", "machine": "proxy1", "app_port": 3000}
+    said |= {"app_standby_port": 23000, "serves_from_standby": True}
+    upstreams = filter_loader.get("application_upstreams").j2_function
+    groups = {"shop": ["proxy1.shop"], "proxies": ["proxy1"]}
+    members = upstreams([{"name": "shop"}], groups, {"proxy1.shop": said}, "internal.test")[0]["members"]
+    assert [(one["name"], one["port"], one["state"]) for one in members] == [
+        ("proxy1.shop", 3000, "drain"),
+        ("proxy1.shop-standby", 23000, "up"),
+    ]
+
+
 def test_an_application_without_hosts_has_no_pool() -> None:
     assert pools({"name": "desk"}, {"name": "gone"}, {"port": 3}, "shop") == []
 

@@ -69,6 +69,13 @@ def test_locations_lead_to_the_applications_own_upstream() -> None:
     assert len(sites(application(locations=[{"path": "/", "protocol": "fastcgi"}]))[0]["locations"]) == 1
 
 
+def test_a_standby_serves_in_place_of_the_application() -> None:
+    assert upstreams(application(standby_port=23000))[0]["members"] == [
+        {"name": "shop", "address": "127.0.0.1", "port": 3000, "state": "drain"},
+        {"name": "shop-standby", "address": "127.0.0.1", "port": 23000, "state": "up"},
+    ]
+
+
 def test_an_upstream_has_the_application_as_its_only_member() -> None:
     found = upstreams(application(), application(name="desk", app_address="unix:/run/desk/socket", app_port=0))
     assert [(one["name"], one["members"]) for one in found] == [

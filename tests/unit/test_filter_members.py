@@ -120,7 +120,8 @@ def test_what_is_no_size_of_a_batch(value: Any) -> None:
 
 
 def plan(host: str, **more: Any) -> dict[str, Any]:
-    usual = {"host": host, "app": "shop", "moves": True, "serving": True, "batch": "1", "canary_seconds": 0}
+    usual = {"host": host, "app": "shop", "moves": True, "serving": True, "standby": False, "batch": "1"}
+    usual["canary_seconds"] = 0
     return {**usual, **more}
 
 
@@ -141,6 +142,16 @@ def test_a_share_is_one_of_all_hosts_and_not_of_those_that_move() -> None:
 def test_hosts_that_serve_nobody_come_first_all_at_once_and_undrained() -> None:
     plans = [plan("web1"), plan("web2", serving=False), plan("web3", serving=False)]
     assert batches(*plans) == [(["web2", "web3"], False, False), (["web1"], True, False)]
+
+
+def test_where_a_standby_serves_nobody_is_drained() -> None:
+    plans = [plan("web1", standby=True), plan("web2", standby=True), plan("web3", standby=True, serving=False)]
+    found = pure("rollout_batches")(plans)
+    assert [(one["hosts"], one["drain"], one["standby"]) for one in found] == [
+        (["web3"], False, False),
+        (["web1"], False, True),
+        (["web2"], False, True),
+    ]
 
 
 def test_the_canary_is_alone() -> None:

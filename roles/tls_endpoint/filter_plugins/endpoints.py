@@ -50,16 +50,20 @@ def endpoint_sites(
 def endpoint_upstreams(applications: Sequence[Mapping[str, Any]], upstream: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return proxy_upstreams: of each application that has an endpoint the one member, on this machine.
 
-    `applications`: [{name, mode, app_address, app_port, upstream}], the last one optional and port 0 for a socket;
-    `upstream`: what the upstreams have in common.
+    `applications`: [{name, mode, app_address, app_port, standby_port, upstream}], the last two optional and app_port 0
+    for a socket; where there is a standby_port, a second instance serves in place of the application. `upstream`: what
+    the upstreams have in common.
     """
     upstreams = []
     for application in applications:
         if application["mode"] == "none":
             continue
         name, port = application.get("upstream", application["name"]), application["app_port"]
-        member = {"name": name, "address": application["app_address"], **({"port": port} if port else {})}
-        upstreams.append({"name": name, **upstream, "members": [member]})
+        members = [{"name": name, "address": application["app_address"], **({"port": port} if port else {})}]
+        if standby := application.get("standby_port"):
+            members[0]["state"] = "drain"
+            members.append({**members[0], "name": f"{name}-standby", "port": standby, "state": "up"})
+        upstreams.append({"name": name, **upstream, "members": members})
     return upstreams
 
 

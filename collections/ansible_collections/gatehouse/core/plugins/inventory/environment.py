@@ -28,7 +28,8 @@ description:
     variables. So no variable of an application reaches another one.
   - Each host has C(machine), the host that it is on, and C(instances), the names of the applications' hosts on it, and
     C(instance_index), its place among those of its machine, from 0. The
-    group C(machines) has the hosts with a proxy or an application, and no instance.
+    group C(machines) has the hosts with a proxy or an application, and no instance; C(shared_machines) those with
+    instances.
 options:
   plugin:
     description: Name of this plugin.
@@ -44,7 +45,7 @@ proxies:
   proxy_trace_sources: ["{{ controller_edge_address }}"]
 """
 
-_APPS, _PROXIES, _MACHINES = "apps", "proxies", "machines"
+_APPS, _PROXIES, _MACHINES, _SHARED = "apps", "proxies", "machines", "shared_machines"
 # What Ansible takes for the name of a group; another one is refused as a name of an application.
 _GROUP = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -91,6 +92,7 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
         proxies = set(groups[_PROXIES].get_hosts()) if _PROXIES in groups else set()
         placed = {name: list(groups[name].get_hosts()) for name in names}
         self.inventory.add_group(_MACHINES)
+        self.inventory.add_group(_SHARED)
         for machine in list(self.inventory.hosts.values()):
             here = [name for name in names if machine in placed[name]]
             shared = len(here) + (machine in proxies) > 1
@@ -101,8 +103,11 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
             self.inventory.set_variable(machine.name, "instances", instances)
             self.inventory.set_variable(machine.name, "instance_index", 0)
             if shared:
+                self.inventory.add_child(_SHARED, machine.name)
                 own = [
-                    group for group in machine.groups if group.name not in {*names, _APPS, _PROXIES, _MACHINES, "all"}
+                    group
+                    for group in machine.groups
+                    if group.name not in {*names, _APPS, _PROXIES, _MACHINES, _SHARED, "all"}
                 ]
                 for name, instance in zip(here, instances, strict=True):
                     self._add_instance(instance, machine, own, instances.index(instance))
