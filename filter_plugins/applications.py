@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ansible.plugins.loader import filter_loader
@@ -17,25 +17,42 @@ def application_upstreams(entries: Any, groups: Any, hostvars: Any, domain: Any)
 
     `entries`: the list `applications`; `groups` and `hostvars`: Ansible's; `domain`: that of the hosts' own names,
     below which each application has one in its members' certificates. Transport and port follow from what its hosts
-    say of their endpoint (tls_endpoint_mode, tls_endpoint_port), the rest is the default, or what the entry says in
-    `upstream`.
+    say of their endpoint (tls_endpoint_mode, tls_endpoint_port); an application whose only machine is the only proxy
+    is asked through loopback, without TLS. The rest is the default, or what the entry says in `upstream`.
     """
     pools = []
     for _, name, entry in applications.named(entries):
-        hosts = list(groups.get(name, ()))
+        hosts = {str(host): hostvars[host] for host in groups.get(name, ())}
         if not hosts:
             continue
-        first = hostvars[hosts[0]]
-        mode = str(first.get("tls_endpoint_mode", "mtls"))
-        transport = _TRANSPORTS.get(mode, "mtls")
-        port = first.get("app_port") if mode == "none" else first.get("tls_endpoint_port", 443)
+        mode = str(next(iter(hosts.values())).get("tls_endpoint_mode", "mtls"))
+        local = list(groups.get("proxies", ())) == list({said.get("machine") for said in hosts.values()})
+        transport = "http" if local else _TRANSPORTS.get(mode, "mtls")
         pool: dict[str, Any] = {"name": name, "transport": transport}
         if transport != "http":
             pool["tls"] = {"name": f"{name}.{domain}"}
-        pool["members"] = filter_loader.get("upstream_members").j2_function(hosts, hostvars, port)
+        port = "app_port" if local or mode == "none" else "tls_endpoint_port"
+        pool["members"] = [
+            member
+            for host, said in hosts.items()
+            for found in filter_loader.get("upstream_members").j2_function([host], hostvars, said.get(port, 443))
+            for member in (_local(found, said) if local else (found,))
+        ]
         own = entry.get(applications.UPSTREAM)
         pools.append({**pool, **own} if isinstance(own, Mapping) else pool)
     return pools
+
+
+def _local(member: Mapping[str, Any], said: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a member as nginx on its own machine asks it, on loopback or by a socket, and the standby in its place."""
+    address = str(said.get("tls_endpoint_app_address", "127.0.0.1"))
+    if address.startswith("unix:"):
+        yield {key: value for key, value in member.items() if key != "port"} | {"address": address}
+    elif said.get("serves_from_standby"):
+        yield {**member, "address": address, "state": "drain"}
+        yield {**member, "address": address, "name": f"{member['name']}-standby", "port": said["app_standby_port"]}
+    else:
+        yield {**member, "address": address}
 
 
 class FilterModule:

@@ -65,12 +65,38 @@ def _is_spare(host: str, upstreams: Any, out: Collection[str]) -> bool:
     return bool(serves) and all(len(members) > 1 for members in serves)
 
 
-def rotation_batches(hosts: Any, upstreams: Any, notes: Mapping[str, Any]) -> list[dict[str, list[str]]]:
-    """Return [{hosts, drains}]: members that share no upstream change together, and `drains` of them are out meanwhile.
+def member_hosts(names: Any, hostvars: Mapping[str, Any]) -> list[str]:
+    """Return the members that these hosts are: of a machine with several applications, the host of each of them.
 
-    `notes`: who is drained, see P(drain_notes#filter). Those that an interrupted rotation left drained come first and
-    serve afterwards; the others stay out, and the last member of an upstream stays in.
+    `hostvars`: Ansible's, of which `instances` is read; a name that is no host is returned as it is.
     """
+    hosts = _names(names, "names")
+    return list(
+        dict.fromkeys(
+            str(member)
+            for name in hosts
+            for member in ((hostvars[name].get("instances") if name in hostvars else ()) or (name,))
+        )
+    )
+
+
+def rotation_batches(
+    hosts: Any, upstreams: Any, notes: Mapping[str, Any], machines: Mapping[str, str]
+) -> list[dict[str, list[str]]]:
+    """Return [{hosts, drains}]: hosts that share no upstream change together, and `drains` of them are out meanwhile.
+
+    `notes`: who is drained, see P(drain_notes#filter); `machines`: {member: the host that it is on}, since a host with
+    several members has one certificate. Those that an interrupted rotation left drained come first and serve
+    afterwards; the others stay out, and the last member of an upstream stays in.
+    """
+    notes = {machines.get(name, name): note for name, note in notes.items()}
+    upstreams = [
+        {
+            "name": one["name"],
+            "members": [{**member, "name": machines.get(member["name"], member["name"])} for member in one["members"]],
+        }
+        for one in upstreams
+    ]
     left = {host for host in hosts if host in notes and notes[host]["kind"] == "rotation"}
     out = set(notes)
     batches: list[dict[str, list[str]]] = []
@@ -156,5 +182,5 @@ class FilterModule:
     """Offer the functions above to templates under their own names."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        functions = (drain_members, unserved_upstreams, rotation_batches, member_endpoints, batch_size)
+        functions = (drain_members, unserved_upstreams, member_hosts, rotation_batches, member_endpoints, batch_size)
         return {function.__name__: function for function in functions}

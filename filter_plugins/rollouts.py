@@ -19,9 +19,10 @@ Release = dict[str, Any]
 
 
 def rollout_batches(plans: Sequence[Plan]) -> list[dict[str, Any]]:
-    """Return the batches [{app, lead, hosts, drain, canary, last}] to be done, one application after the other.
+    """Return the batches [{app, lead, hosts, drain, standby, canary, last}] to do, one application after the other.
 
-    `plans`: of each host {host, app, moves, serving, batch, canary_seconds}. Hosts that serve nobody come first, all at
+    `plans`: of each host {host, app, moves, serving, standby, batch, canary_seconds}; while a batch is changed, its
+    hosts are drained, or a standby serves on each. Hosts that serve nobody come first, all at
     once and without a drain: if the release fails there, no visitor has seen it. Of the others the first one is the
     canary, if there is to be one, and the rest follow in batches.
     """
@@ -32,15 +33,19 @@ def rollout_batches(plans: Sequence[Plan]) -> list[dict[str, Any]]:
         idle = [plan["host"] for plan in moving if not plan["serving"]]
         serving = [plan["host"] for plan in moving if plan["serving"]]
         if idle:
-            batches.append({"app": app, "lead": idle[0], "hosts": idle, "drain": False, "canary": False})
+            batches.append(
+                {"app": app, "lead": idle[0], "hosts": idle, "drain": False, "standby": False, "canary": False}
+            )
         size = filter_loader.get("batch_size").j2_function(all_of_it[0]["batch"], len(all_of_it))
+        standby = all_of_it[0]["standby"]
         canary = bool(serving) and all_of_it[0]["canary_seconds"] > 0
         chunks = [serving[:1]] if canary else []
         rest = serving[1:] if canary else serving
         chunks += [rest[start : start + size] for start in range(0, len(rest), size)]
         for position, hosts in enumerate(chunks):
             first = canary and position == 0
-            batches.append({"app": app, "lead": hosts[0], "hosts": hosts, "drain": True, "canary": first})
+            how = {"drain": not standby, "standby": standby, "canary": first}
+            batches.append({"app": app, "lead": hosts[0], "hosts": hosts, **how})
         if moving:
             batches[-1]["last"] = True
     return [{"last": False, **batch} for batch in batches]

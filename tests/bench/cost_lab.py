@@ -147,7 +147,7 @@ class Lab:
             if hosts:
                 lab = sides[side] / "inventories" / "lab"
                 # Name and networks are the bench's own, in hosts.yml.
-                for entry in (*lab.glob("gatehouse.yml"), *lab.rglob("group_vars/*/*.yml")):
+                for entry in (*lab.glob("wiring.yml"), *lab.rglob("group_vars/*/*.yml")):
                     if entry.name != "environment.yml":
                         link = inventory / entry.relative_to(lab)
                         link.parent.mkdir(parents=True, exist_ok=True)

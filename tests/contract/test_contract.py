@@ -140,7 +140,7 @@ def test_every_environment_passes_preflight(environment: str) -> None:
 def test_the_vault_example_names_every_secret(environment: str) -> None:
     used = set()
     folder = ROOT / "inventories" / environment
-    for path in (folder / "gatehouse.yml", *(folder / "group_vars").rglob("*.yml")):
+    for path in (folder / "wiring.yml", *(folder / "group_vars").rglob("*.yml")):
         if path.name != "vault.yml":
             used |= set(re.findall(r"\bvault_\w+\b", path.read_text())) - {"vault_example"}
     assert used == set(load(ROOT / "inventories" / environment / "vault.example.yml"))

@@ -44,7 +44,7 @@ def preflight(folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("runtime", ["flask", "laravel"])
 def test_a_new_environment_passes_once_it_is_filled_in(tmp_path: Path, runtime: str) -> None:
-    (tmp_path / "gatehouse.yml").symlink_to(ROOT / "inventories" / "gatehouse.yml")
+    (tmp_path / "wiring.yml").symlink_to(ROOT / "inventories" / "wiring.yml")
     outcome = write(tmp_path, {**GIVEN, "runtime": runtime})
     assert outcome.returncode == 0, outcome.stdout
     folder = tmp_path / "mine"

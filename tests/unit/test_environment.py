@@ -43,7 +43,7 @@ def variables(folder: Path, host: str) -> dict[str, Any]:
 def environment(tmp_path: Path) -> Path:
     """Return an inventory of one application."""
     (tmp_path / "group_vars" / "all").mkdir(parents=True)
-    (tmp_path / "gatehouse.yml").write_text(WIRING)
+    (tmp_path / "wiring.yml").write_text(WIRING)
     (tmp_path / "hosts.yml").write_text(HOSTS)
     (tmp_path / "group_vars" / "all" / "applications.yml").write_text(APPLICATIONS)
     return tmp_path
@@ -51,7 +51,7 @@ def environment(tmp_path: Path) -> Path:
 
 def test_an_entry_gives_its_hosts_the_inputs_of_the_roles(environment: Path) -> None:
     found = variables(environment, "shop2")
-    assert found["group_names"] == ["apps", "shop"]
+    assert found["group_names"] == ["apps", "machines", "shop"]
     wanted = {
         "app_name": "shop",
         "runtime": "node",
@@ -111,3 +111,48 @@ def test_a_vault_beside_the_applications_is_not_opened(environment: Path) -> Non
     vault = environment / "group_vars" / "all" / "vault.yml"
     vault.write_text("$ANSIBLE_VAULT;1.1;AES256\n3132\n")
     assert InventoryManager(loader=DataLoader(), sources=[str(environment)]).get_host("shop1").get_groups()
+
+
+SHARED = """proxies: {hosts: {web1: {ansible_host: 10.0.0.1}}}
+zone: {hosts: {web1: , web2: }, vars: {zone: a}}
+webs: {hosts: {web1: , web2: {ansible_host: 10.0.0.2}}}
+shop: {children: {webs: }}
+desk: {hosts: {web2: , web3: {ansible_host: 10.0.0.3}}}
+"""
+
+
+@pytest.fixture
+def shared(environment: Path) -> Path:
+    """Return an inventory whose hosts have more to do than one application."""
+    (environment / "hosts.yml").write_text(SHARED)
+    (environment / "host_vars").mkdir()
+    (environment / "host_vars" / "web2.yml").write_text("colour: red\n")
+    with (environment / "group_vars" / "all" / "applications.yml").open("a") as file:
+        file.write("  - {name: desk, runtime: flask, version: '2', port: 5000}\n")
+    return environment
+
+
+def test_an_application_that_shares_its_host_has_one_of_its_own(shared: Path) -> None:
+    inventory = InventoryManager(loader=DataLoader(), sources=[str(shared)])
+    members = {name: [str(host) for host in inventory.get_hosts(name)] for name in ("shop", "desk", "machines")}
+    assert members == {
+        "shop": ["web1.shop", "web2.shop"],
+        "desk": ["web2.desk", "web3"],
+        "machines": ["web1", "web2", "web3"],
+    }
+    assert variables(shared, "web2")["instances"] == ["web2.shop", "web2.desk"]
+    assert variables(shared, "web3")["instances"] == ["web3"]
+
+
+def test_no_variable_of_an_application_reaches_another_one_on_its_host(shared: Path) -> None:
+    shop, desk, machine = (variables(shared, name) for name in ("web2.shop", "web2.desk", "web2"))
+    assert (shop["app_port"], desk["app_port"]) == (3000, 5000)
+    assert "node_app_build_script" not in desk
+    assert [name for name in machine if name.startswith(("app_", "node_", "rollout_"))] == []
+
+
+def test_an_instance_has_the_variables_of_its_machine(shared: Path) -> None:
+    desk = variables(shared, "web2.desk")
+    wanted = {"machine": "web2", "ansible_host": "10.0.0.2", "colour": "red", "zone": "a", "instance_index": 1}
+    assert {name: desk[name] for name in wanted} == wanted
+    assert set(desk["group_names"]) == {"apps", "desk", "webs", "zone"}

@@ -55,6 +55,47 @@ def test_transport_and_port_follow_from_the_endpoint(
     assert [member["port"] for member in pool["members"]] == [port, port]
 
 
+def test_each_member_is_reached_at_the_port_of_its_own_endpoint() -> None:
+    ports = {"shop1": 443, "shop2": 13000}
+    pool = pools({"name": "shop"}, hosts={name: {**HOSTS[name], "tls_endpoint_port": ports[name]} for name in ports})[0]
+    assert {member["name"]: member["port"] for member in pool["members"]} == ports
+
+
+@pytest.mark.parametrize(
+    ("about", "member"),
+    [
+        ({"app_port": 3000}, {"address": "127.0.0.1", "port": 3000}),
+        (
+            {"app_port": 9000, "tls_endpoint_app_address": "unix:/run/shop/fastcgi.sock"},
+            {"address": "unix:/run/shop/fastcgi.sock"},
+        ),
+    ],
+)
+def test_what_is_on_the_only_proxy_is_asked_there(about: dict[str, Any], member: dict[str, Any]) -> None:
+    hosts = {"proxy1.shop": {"ansible_host": "10.0.0.11", "machine": "proxy1", **about}}
+    upstreams = filter_loader.get("application_upstreams").j2_function
+    groups = {"shop": list(hosts), "proxies": ["proxy1"]}
+    pool = upstreams([{"name": "shop"}], groups, hosts, "internal.test")[0]
+    assert pool["transport"] == "http"
+    assert pool["members"] == [{"name": "proxy1.shop", "weight": 1, "state": "up", **member}]
+    # Another proxy has to come over the network.
+    assert (
+        upstreams([{"name": "shop"}], {**groups, "proxies": ["proxy1", "proxy2"]}, hosts, "x")[0]["transport"] == "mtls"
+    )
+
+
+def test_a_standby_on_the_proxy_serves_in_place_of_the_application() -> None:
+    said = {"ansible_host": "10.0.0.11", "machine": "proxy1", "app_port": 3000}
+    said |= {"app_standby_port": 23000, "serves_from_standby": True}
+    upstreams = filter_loader.get("application_upstreams").j2_function
+    groups = {"shop": ["proxy1.shop"], "proxies": ["proxy1"]}
+    members = upstreams([{"name": "shop"}], groups, {"proxy1.shop": said}, "internal.test")[0]["members"]
+    assert [(one["name"], one["port"], one["state"]) for one in members] == [
+        ("proxy1.shop", 3000, "drain"),
+        ("proxy1.shop-standby", 23000, "up"),
+    ]
+
+
 def test_an_application_without_hosts_has_no_pool() -> None:
     assert pools({"name": "desk"}, {"name": "gone"}, {"port": 3}, "shop") == []
 

@@ -120,7 +120,8 @@ def test_what_is_no_size_of_a_batch(value: Any) -> None:
 
 
 def plan(host: str, **more: Any) -> dict[str, Any]:
-    usual = {"host": host, "app": "shop", "moves": True, "serving": True, "batch": "1", "canary_seconds": 0}
+    usual = {"host": host, "app": "shop", "moves": True, "serving": True, "standby": False, "batch": "1"}
+    usual["canary_seconds"] = 0
     return {**usual, **more}
 
 
@@ -141,6 +142,16 @@ def test_a_share_is_one_of_all_hosts_and_not_of_those_that_move() -> None:
 def test_hosts_that_serve_nobody_come_first_all_at_once_and_undrained() -> None:
     plans = [plan("web1"), plan("web2", serving=False), plan("web3", serving=False)]
     assert batches(*plans) == [(["web2", "web3"], False, False), (["web1"], True, False)]
+
+
+def test_where_a_standby_serves_nobody_is_drained() -> None:
+    plans = [plan("web1", standby=True), plan("web2", standby=True), plan("web3", standby=True, serving=False)]
+    found = pure("rollout_batches")(plans)
+    assert [(one["hosts"], one["drain"], one["standby"]) for one in found] == [
+        (["web3"], False, False),
+        (["web1"], False, True),
+        (["web2"], False, True),
+    ]
 
 
 def test_the_canary_is_alone() -> None:
@@ -324,7 +335,7 @@ def test_hosts_that_share_no_upstream_change_together(
     upstreams: list[Any], notes: dict[str, str], batches: list[tuple[list[str], list[str]]]
 ) -> None:
     hosts = ["desk1", "desk2", "web1", "web2", "web3"]
-    found = pure("rotation_batches")(hosts, upstreams, {host: {"kind": kind} for host, kind in notes.items()})
+    found = pure("rotation_batches")(hosts, upstreams, {host: {"kind": kind} for host, kind in notes.items()}, {})
     assert [(batch["hosts"], batch["drains"]) for batch in found] == batches
 
 
@@ -339,3 +350,25 @@ def test_notes_are_read_back_and_what_is_none_is_named(tmp_path: Path) -> None:
         AnsibleFilterError, match=r"web2.json is no note that Gatehouse wrote .*; look at it and remove"
     ):
         notes(tmp_path)
+
+
+def test_a_machine_stands_for_its_members() -> None:
+    hostvars = {"web1": {"instances": ["web1.shop", "web1.desk"]}, "web1.shop": {"instances": ["web1.shop"]}}
+    hostvars["proxy1"] = {"instances": []}
+    names = ["web1", "web1.shop", "proxy1", "elsewhere"]
+    assert pure("member_hosts")(names, hostvars) == ["web1.shop", "web1.desk", "proxy1", "elsewhere"]
+
+
+def test_a_rotation_takes_out_a_machine_with_all_that_is_on_it() -> None:
+    machines = {f"{web}.{app}": web for web in ("web1", "web2") for app in ("shop", "desk")}
+    upstreams = [
+        {"name": app, "members": [{"name": f"{web}.{app}", "address": web} for web in ("web1", "web2")]}
+        for app in ("shop", "desk")
+    ]
+    notes = {"web2.desk": {"kind": "rotation"}}
+    assert pure("rotation_batches")(["web1", "web2"], upstreams, notes, machines) == [
+        {"hosts": ["web2"], "drains": ["web2"]},
+        {"hosts": ["web1"], "drains": ["web1"]},
+    ]
+    alone = [{"name": "desk", "members": [{"name": "web1.desk", "address": "web1"}]}]
+    assert pure("rotation_batches")(["web1"], [*upstreams, *alone], {}, machines)[0]["drains"] == []

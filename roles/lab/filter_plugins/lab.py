@@ -12,7 +12,8 @@ def lab_hosts(names: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]]) -
     """List what the lab needs to know of each host.
 
     Shape: [{name, ansible_host, private_address, public_address, release}, ...], sorted as `names`; what the
-    inventory does not say of a host is ''. Whether it can be so is for `lab_plan` to judge, all hosts at once.
+    inventory does not say of a host is ''. An application that shares its host has no container of its own (its
+    `machine` is another host). Whether it can be so is for `lab_plan` to judge, all hosts at once.
     """
     return [
         {
@@ -21,6 +22,7 @@ def lab_hosts(names: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]]) -
             "release": str(hostvars[name].get("lab_release") or ""),
         }
         for name in names
+        if hostvars[name].get("machine", name) == name
     ]
 
 

@@ -458,8 +458,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             host.add(found)
 
     def _check_addresses(self, hosts: Sequence[_Host]) -> None:
-        """Check the addresses of all hosts but the controller, which is not reached over the network."""
-        by_name = {host.name: host for host in hosts if host.raw.get("ansible_connection") != "local"}
+        """Check the addresses of the machines but the controller, which is not reached over the network."""
+        machines = (host for host in hosts if host.raw.get("machine", host.name) == host.name)
+        by_name = {host.name: host for host in machines if host.raw.get("ansible_connection") != "local"}
         given = {
             name: {key: host.evaluate(key) for key in _ADDRESSES if key in host.raw} for name, host in by_name.items()
         }

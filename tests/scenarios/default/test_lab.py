@@ -23,7 +23,7 @@ class Lab(Estate):
         self.folder = folder
         folder.mkdir()
         lab = ROOT / "inventories" / "lab"
-        for name in ("gatehouse.yml", *(f"group_vars/all/{file}.yml" for file in ("lab", "applications", "sites"))):
+        for name in ("wiring.yml", *(f"group_vars/all/{file}.yml" for file in ("lab", "applications", "sites"))):
             link = folder / name
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(lab / name)
