@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -342,6 +342,28 @@ def site_certificates(sites: Any) -> list[dict[str, Any]]:
     return requests
 
 
+def signed_domains(sites: Any, internal_domain: str, domains: Sequence[str]) -> list[str]:
+    """Return the domains that the internal CA signs for: the internal one, and those of the sites that it serves.
+
+    `sites`: proxy_sites. `domains`: all of the environment. A site whose certificate comes from elsewhere adds none:
+    over ACME it starts with one of the internal CA, which nobody is to trust. What lies below another is left out.
+    """
+    names = []
+    # What is no site is reported by preflight, in the words of the role's spec.
+    for site in sites if isinstance(sites, (list, tuple)) else ():
+        certificate = (site.get("certificate") or {}) if isinstance(site, Mapping) and site.get("https", True) else None
+        if isinstance(certificate, Mapping) and certificate.get("source", "internal_ca") == "internal_ca":
+            names += [str(name).removeprefix("*.") for name in site.get("server_names") or ()]
+    public = [domain for domain in domains if any(_is_below(name, domain) for name in names)]
+    wanted = list(dict.fromkeys([internal_domain, *public]))
+    return [one for one in wanted if not any(one != other and _is_below(one, other) for other in wanted)]
+
+
+def _is_below(name: str, domain: str) -> bool:
+    """Say whether a domain permits a name (RFC 5280, 4.2.1.10): itself, and all below it."""
+    return f".{name.lower()}".endswith(f".{domain.lower()}")
+
+
 class FilterModule:
     """Offer the functions above to templates under their own names."""
 
@@ -356,5 +378,6 @@ class FilterModule:
             member_address,
             private_addresses,
             site_certificates,
+            signed_domains,
         )
         return {function.__name__: function for function in functions}

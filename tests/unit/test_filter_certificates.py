@@ -244,7 +244,17 @@ def test_an_authority_that_cannot_be(filters: Any, variable: str, value: str, pr
     assert filters("acme_problems")({"proxy_sites": [], variable: value}) == []
 
 
-def test_a_site_over_acme_starts_with_a_name_that_the_internal_ca_may_sign(filters: Any) -> None:
+def test_what_a_site_over_acme_starts_with_is_trusted_by_nobody(filters: Any) -> None:
     site = {"name": "shop", "server_names": ["shop.test"], "certificate": {"source": "acme"}}
-    values = {"internal_ca_permitted_dns": ["example.com"], "proxy_sites": [site]}
-    assert [one["path"] for one in filters("unpermitted_names")(values)] == [["proxy_sites", 0, "server_names", 0]]
+    request = {"name": "shop", "names": ["shop.test"], "source": "acme"}
+    values = {"internal_ca_permitted_dns": ["example.com"], "proxy_sites": [site], "certificate_requests": [request]}
+    assert filters("unpermitted_names")(values) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "remedy"), [("proxy_sites", "domains"), ("certificate_requests", "internal_ca_permitted_dns")]
+)
+def test_a_domain_is_added_where_an_operator_writes_it(filters: Any, variable: str, remedy: str) -> None:
+    entry = {"name": "shop", "server_names": ["shop.test"], "names": ["shop.test"], "source": "internal_ca"}
+    found = filters("unpermitted_names")({"internal_ca_permitted_dns": ["example.com"], variable: [entry]})
+    assert [one["remedy"] for one in found] == [f"add its domain to {remedy}"]

@@ -203,7 +203,7 @@ def test_a_name_that_the_internal_ca_may_not_sign_for(estate: Any) -> None:
     assert [line.split(" (")[0] for line in estate.lines(report)] == [
         "proxy_sites[0].server_names[2] shop.example.org is outside example.com, all that the internal CA may sign for",
         "inventory/group_vars/proxies/proxy.yml:11:50",
-        "-> add its domain to internal_ca_permitted_dns",
+        "-> add its domain to domains",
     ]
 
 

@@ -137,6 +137,22 @@ def test_private_addresses(filters: Filters) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("sites", "expected"),
+    [
+        ([], ["internal.a.test"]),
+        ([{"server_names": ["b.test"], "certificate": {"source": "acme"}}], ["internal.a.test"]),
+        ([{"server_names": ["b.test"], "https": False}], ["internal.a.test"]),
+        ([{"server_names": ["*.B.test"]}], ["internal.a.test", "b.test"]),
+        ([{"server_names": ["shop.a.test", "myb.test"], "certificate": {"source": "internal_ca"}}], ["a.test"]),
+        (["none", {"certificate": 1}, {"server_names": None}], ["internal.a.test"]),
+        ("none", ["internal.a.test"]),
+    ],
+)
+def test_domains_that_the_internal_ca_signs_for(filters: Filters, sites: Any, expected: list[str]) -> None:
+    assert filters("signed_domains")(sites, "internal.a.test", ["a.test", "b.test"]) == expected
+
+
 def test_site_certificates(filters: Filters) -> None:
     own = {"source": "files", "chain": "shop.pem", "key": "shop.key"}
     sites = [

@@ -202,6 +202,14 @@ def test_inputs_that_differ_never_change_a_ca(folder: Folder, option: str, wante
     ]
 
 
+def test_a_ca_that_permits_more_than_is_asked_for_is_kept(folder: Folder) -> None:
+    assert folder.problems(permitted_dns=["internal.lab.test"]) == []
+    assert folder.problems(permitted_dns=["Lab.test", "internal.lab.test"]) == []
+    for wider in (["test"], ["mylab.test"], ["internal.lab.test", "new.test"]):
+        (problem,) = folder.problems(permitted_dns=wider)
+        assert "was made with internal_ca_permitted_dns ['lab.test']" in problem
+
+
 def test_the_remedy_for_inputs_that_differ_is_a_command() -> None:
     command = "`ansible-playbook playbooks/rotate_certificates.yml -e internal_ca_replace=true`"
     assert command in internal_ca_state.REPLACE

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from cryptography import x509
 
 # pytest imports by file here (--import-mode=importlib), so a neighbour must be made known.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -169,6 +170,20 @@ def test_a_bad_certificate_or_protocol(
     proxy: Any, authority: Authority, options: dict[str, Any], expected: str
 ) -> None:
     assert problems(proxy(**options), authority) == [f"shop on proxy1: {expected}"]
+
+
+def test_what_an_acme_site_starts_with_is_no_problem_and_anybody_elses_is(proxy: Any) -> None:
+    limited = Authority("Test CA", x509.NameConstraints([x509.DNSName("internal.lab.test")], None))
+    asked = question(proxy(ca=limited), limited)
+    refused = "https://shop.lab.test shows a certificate that is refused: permitted subtree violation"
+    assert site_probe.run(asked)[1] == [f"shop on proxy1: {refused}"]
+    asked["sites"][0]["certificate"] = {"source": "acme"}
+    rows, found = site_probe.run(asked)
+    assert (found, rows[0]["issuer"]) == ([], "internal, until the ACME authority has issued one")
+    assert rows[0]["members"] == ["shop: web1, web2"]
+    # One that no CA here signed is refused of an ACME site too.
+    stranger = question(proxy(ca=Authority("Other CA")), limited, sites=asked["sites"])
+    assert len(site_probe.run(stranger)[1]) == 1
 
 
 def test_a_member_that_never_answers(proxy: Any, authority: Authority) -> None:

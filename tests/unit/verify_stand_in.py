@@ -33,10 +33,12 @@ SIGNS_CERTIFICATES = x509.KeyUsage(
 class Authority:
     """A CA made for the test."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *constraints: x509.ExtensionType) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.certificate = self.build(self.name, self.key, 100, x509.BasicConstraints(ca=True, path_length=0))
+        self.certificate = self.build(
+            self.name, self.key, 100, x509.BasicConstraints(ca=True, path_length=0), *constraints
+        )
         self.pem = self.certificate.public_bytes(serialization.Encoding.PEM).decode()
 
     def build(

@@ -66,7 +66,9 @@ options:
     choices: [secp256r1, secp384r1]
     required: true
   permitted_dns:
-    description: The domains that its name constraints must permit. Empty beside networks, it must exclude every name.
+    description:
+      - The domains that its name constraints must permit. One that permits more is kept.
+      - Empty beside networks, it must exclude every name.
     type: list
     elements: str
     default: []
@@ -225,6 +227,11 @@ def excluded_for(permitted_dns: list[str], permitted_ip: list[str]) -> list[str]
     return ["DNS:"] if permitted_ip and not permitted_dns else []
 
 
+def is_permitted(domain: str, permitted: list[str]) -> bool:
+    """Whether one of the permitted domains is this one or above it."""
+    return any(f".{domain.lower()}".endswith(f".{one.lower().removeprefix('.')}") for one in permitted)
+
+
 def network_problems(networks: list[str]) -> list[str]:
     """One message for each entry that is not a network in canonical form."""
     problems = []
@@ -256,6 +263,10 @@ def differences(path: Path, certificate: x509.Certificate, params: dict[str, Any
         ("internal_ca_permitted_dns", domains, sorted(params["permitted_dns"])),
         ("internal_ca_permitted_ip", networks, sorted(params["permitted_ip"])),
     ]
+    # One that permits more domains than are asked for now is kept, because replacing it costs every host a certificate.
+    covered = bool(params["permitted_dns"]) and all(is_permitted(name, domains) for name in params["permitted_dns"])
+    if covered:
+        del pairs[2]
     problems = [
         f"{path}/ca.pem was made with {name} {found!r} and the inventory says {wanted!r}. A CA is never "
         f"changed in place: {remedy}"
@@ -264,7 +275,8 @@ def differences(path: Path, certificate: x509.Certificate, params: dict[str, Any
     ]
     wanted = excluded_for(params["permitted_dns"], params["permitted_ip"])
     # Where the permitted names differ already, this would only say it twice.
-    if excluded != wanted and (domains, networks) == (pairs[2][2], pairs[3][2]):
+    same_domains = covered or domains == sorted(params["permitted_dns"])
+    if excluded != wanted and same_domains and networks == sorted(params["permitted_ip"]):
         problems.append(
             f"{path}/ca.pem excludes {excluded!r} and must exclude {wanted!r}, or it signs for any name of the kind "
             f"whose internal_ca_permitted list is empty. A CA is never changed in place: {remedy}"

@@ -140,9 +140,9 @@ def unpermitted_names(values: Mapping[str, Any]) -> list[dict[str, Any]]:
         for index, entry in enumerate(entries if isinstance(entries, list) else ()):
             about = entry.get("certificate") or {} if key == "server_names" and isinstance(entry, Mapping) else entry
             names = entry.get(key) if isinstance(about, Mapping) else None
-            # A site that does not say where its certificate comes from takes it from the internal CA, and over ACME one
-            # starts with it.
-            if not isinstance(names, list) or about.get("source", "internal_ca") not in ("internal_ca", "acme"):
+            # A site that does not say where its certificate comes from takes it from the internal CA. Over ACME one
+            # starts with it too, but nobody is to trust that.
+            if not isinstance(names, list) or about.get("source", "internal_ca") != "internal_ca":
                 continue
             for place, name in enumerate(names):
                 base = str(name).lower().removeprefix("*.")
@@ -150,7 +150,7 @@ def unpermitted_names(values: Mapping[str, Any]) -> list[dict[str, Any]]:
                     continue
                 said.add(base)
                 problem = f"{name} is outside {', '.join(domains)}, all that the internal CA may sign for"
-                remedy = "add its domain to internal_ca_permitted_dns"
+                remedy = f"add its domain to {'domains' if variable == 'proxy_sites' else 'internal_ca_permitted_dns'}"
                 problems.append(
                     {"path": [variable, index, key, place], "problem": problem, "remedy": remedy, "level": "error"}
                 )

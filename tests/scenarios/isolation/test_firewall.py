@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 
-from estate import Estate
+from estate import ROOT, Estate
 
 RULES = "nft list table inet gatehouse"
 
@@ -61,3 +62,20 @@ def test_the_rules_and_the_application_are_there_after_a_boot(estate: Estate) ->
     until(lambda: estate.host("proxy1").run(knock).rc == 0, "the endpoint did not start by itself")
     page = "curl -sf http://127.0.0.1:3000/healthz"
     until(lambda: estate.host("dashboard1").run(page).rc == 0, "the dashboard did not start by itself")
+
+
+def test_a_controller_with_a_new_address_comes_back_by_the_documented_line(estate: Estate) -> None:
+    host = estate.host("storefront1")
+    before, own = host.check_output(RULES), str(estate.variables("storefront1")["controller_address"])
+    documented = re.search(r"nft insert rule .*", (ROOT / "docs" / "operations.md").read_text())
+    assert documented
+    assert "10.10.0.20" in documented[0]
+    # As if the controller had moved: the host lets in the address of before, which is nobody's now.
+    host.check_output(f"{RULES} | sed 's/saddr {own} tcp dport 22/saddr 10.99.0.1 tcp dport 22/' > /run/moved.nft")
+    host.check_output("(echo delete table inet gatehouse; cat /run/moved.nft) | nft -f -")
+    assert not estate.controller_reaches("storefront1")
+    host.check_output(documented[0].replace("10.10.0.20", own))
+    assert estate.controller_reaches("storefront1")
+    code, output = site(estate)
+    assert code == 0, output
+    assert host.check_output(RULES) == before
