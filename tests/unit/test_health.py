@@ -76,7 +76,7 @@ NAMED = health.visitor_headers("shop.example")
             "status 308 to https://shop.example/healthz: moved",
             "",
             NAMED,
-            "X-Forwarded-Proto: https, and would send",
+            "X-Forwarded-Proto: https: they go in circles",
         ),
         ("status 301 to https://www.shop.example/healthz", "", NAMED, "set app_health_host to www.shop.example."),
         (

@@ -26,10 +26,13 @@ from ansible.module_utils.gatehouse_service import (
     environment_value,
     run,
     systemctl,
+    systemd_version,
+    understood,
 )
 from ansible_collections.gatehouse.core.plugins.module_utils.account import is_member, is_right
 from ansible_collections.gatehouse.core.plugins.module_utils.debian import not_installed
 from ansible_collections.gatehouse.core.plugins.module_utils.lock import LockedError, locked
+from ansible_collections.gatehouse.core.plugins.module_utils.unit_failures import explain
 
 DOCUMENTATION = r"""
 module: app_release
@@ -268,7 +271,7 @@ class Deployment:
         """Give unit and environment files as they should be."""
         options = self.options
         return [
-            ManagedFile(UNITS / self.service.unit, options["unit"], 0o644),
+            ManagedFile(UNITS / self.service.unit, understood(options["unit"], systemd_version()), 0o644),
             ManagedFile(self.egress, options["egress"], 0o644),
             ManagedFile(SETTINGS / f"{self.name}.env", environment_file(self.environment()), 0o644),
             ManagedFile(
@@ -455,13 +458,13 @@ class Deployment:
     def report(self, release: str, problem: str, outcome: str, log: str) -> str:
         """Give the text for the operator: what failed, what runs now, what the unit wrote, what to do."""
         gate, unit = self.gate, self.service.unit
-        known = gate.hint(problem, log)
+        known = "".join(f"Hint: {one}\n" for one in (gate.hint(problem, log), *explain(log)) if one)
         asked = f" for {gate.host}" if gate.host else ""
         return (
             f"{self.name} {release} did not answer {gate.status} at {gate.url}{asked} within {gate.timeout} s "
             f"({problem}). {outcome}\n"
             f"What the unit wrote:\n{log or '(nothing)'}\n"
-            f"{f'Hint: {known}' + chr(10) if known else ''}"
+            f"{known}"
             "Correct the application or its settings (app_environment, app_secrets, app_health_path, "
             f"app_health_host, app_health_timeout) and deploy again; `journalctl -u {unit}` on the host has the rest."
         )

@@ -22,9 +22,13 @@ from ansible_collections.gatehouse.core.plugins.module_utils.deadline import lim
 from ansible_collections.gatehouse.core.plugins.module_utils.text import visible, visible_line
 
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-SHOWN = "ActiveState,ExecMainStartTimestampMonotonic,UnitFileState,NeedDaemonReload,DropInPaths,Result"
+SHOWN = "ActiveState,ExecMainStartTimestampMonotonic,UnitFileState,NeedDaemonReload,DropInPaths,Result,NRestarts"
 HEADER = "# This file is written by Gatehouse: change the inventory and deploy again.\n"
 POLL = 0.1
+# systemd starts a unit again without end. One that has ended so often does not come up, whatever is left of its time.
+RESTARTS = 3
+# Settings of a unit that an older systemd does not know, and would warn of each time that it reads the unit.
+SINCE = {"RestartSteps": 254, "RestartMaxDelaySec": 254}
 COMMAND_TIMEOUT = 600
 JOURNAL_FIRST, JOURNAL_LAST = 50, 10
 BODY_LIMIT = 1 << 20  # bytes of an answer that are looked at
@@ -87,6 +91,21 @@ def run(
 def systemctl(*words: str, check: bool = True) -> str:
     """Run systemctl and give its output; systemd's own time limits end before COMMAND_TIMEOUT."""
     return run(["systemctl", *words], check=check)
+
+
+def systemd_version() -> int:
+    """Return the version of this host's systemd, 0 where there is none."""
+    try:
+        found = re.match(r"systemd (\d+)", systemctl("--version", check=False))
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
+
+
+def understood(unit: str, version: int) -> str:
+    """Return a unit's text without the settings that are newer than this version of systemd."""
+    newer = {name for name, since in SINCE.items() if version < since}
+    return "".join(line for line in unit.splitlines(keepends=True) if line.partition("=")[0] not in newer)
 
 
 @dataclass(frozen=True)
@@ -265,7 +284,7 @@ class Service:
         return next((str(file) for file in files if file.lstat().st_ctime > started), "")
 
     def restart(self) -> None:
-        """Start the unit anew, also one that systemd has given up on."""
+        """Start the unit anew, as one that has never failed: its count of restarts begins again."""
         systemctl("reset-failed", self.unit, check=False)
         systemctl("restart", self.unit)
 
@@ -279,7 +298,7 @@ class Service:
         return problem
 
     def wait(self, gate: Gate) -> str:
-        """Ask until the unit is healthy or `gate.timeout` is over or systemd gives up; '' or the last problem."""
+        """Ask until the unit is healthy, or `gate.timeout` is over, or it keeps ending; '' or the last problem."""
         deadline = time.monotonic() + gate.timeout
         problem = "it was not asked"
         while time.monotonic() < deadline:
@@ -288,7 +307,9 @@ class Service:
                 return ""
             state = self.show()
             if state["ActiveState"] in ("failed", "inactive"):
-                return f"{problem}; systemd gave it up ({state['Result']})"
+                return f"{problem}; the unit is {state['ActiveState']} ({state['Result']})"
+            if int(state["NRestarts"] or 0) >= RESTARTS:
+                return f"{problem}; the unit ended {state['NRestarts']} times"
             time.sleep(POLL)
         return problem
 

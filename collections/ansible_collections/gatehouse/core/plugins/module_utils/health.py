@@ -90,6 +90,6 @@ def _elsewhere(location: str, name: str, path: str) -> str:
     if target.netloc not in ("", name):
         return f"It sends visitors to another host name: set app_health_host to {target.hostname}."
     return (
-        "It sends visitors to HTTPS although it was asked with X-Forwarded-Proto: https, and would send them in circles:"
+        "It sends visitors to HTTPS although it was asked with X-Forwarded-Proto: https: they go in circles;"
         " have it trust that header (Django: SECURE_PROXY_SSL_HEADER, Rails: config.assume_ssl, Express: trust proxy)."
     )
