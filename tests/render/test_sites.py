@@ -267,6 +267,19 @@ def test_files_and_redirects(render: Render) -> None:
     assert place(http, "/old/").arguments("return") == [("302", "/new$request_uri")]
 
 
+def test_long_names_have_room_in_nginxs_tables(render: Render) -> None:
+    def tables(http: Block) -> dict[str, str]:
+        return {one.name: one.args[0] for one in http.block if one.name.endswith("_bucket_size")}
+
+    usual = {"server_names_hash_bucket_size": "128", "proxy_headers_hash_bucket_size": "128"}
+    assert tables(render(**estate())) == usual
+    long = {"name": "a-" * 31, "server_names": [f"{'a' * 63}.{'b' * 63}.example.com"]}
+    asked = {"client_certificates": {"mode": "optional", "ca": __file__}}
+    found = tables(render(**estate(site=long | asked)))
+    wide = ("server_names_hash_bucket_size", "map_hash_bucket_size", "variables_hash_bucket_size")
+    assert found == usual | dict.fromkeys(wide, "512")
+
+
 def test_a_folder_without_its_slash_is_redirected(render: Render) -> None:
     http = render(
         **estate(

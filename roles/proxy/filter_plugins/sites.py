@@ -215,8 +215,9 @@ def fastcgi_parameters(headers: Sequence[Sequence[str]], script: str, port: str 
         ["SERVER_PROTOCOL", "$server_protocol"],
         ["SERVER_SOFTWARE", "nginx"],
     ]
-    # nginx compares the names of a visitor's headers as they are here, so no spelling of one gets past.
-    named = [(name.upper().replace("-", "_"), value) for name, value in headers if "_" not in name]
+    # nginx compares the names of a visitor's headers as they are here, so the other spellings of one need no line.
+    spelt = {one.lower() for name, _ in headers for one in _underscored(name) if "-" in name}
+    named = [(name.upper().replace("-", "_"), value) for name, value in headers if name.lower() not in spelt]
     parameters += [[f"HTTP_{name}", value] for name, value in named if name != "CONNECTION"]
     return [[name, value, " if_not_empty" if name in ("HTTPS", "REMOTE_USER") else ""] for name, value in parameters]
 
