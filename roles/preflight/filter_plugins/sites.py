@@ -36,7 +36,7 @@ def _list(value: Any) -> list[Any]:
 
 def site_problems(sites: Any) -> list[Problem]:
     """Return what is wrong with the sites of one proxy, paths beginning with proxy_sites."""
-    problems, owners = [], dict[str, tuple[int, str]]()
+    problems, owners, catcher = [], dict[str, tuple[int, str]](), ""
     asking = [
         str(site.get("name"))
         for _, site in _entries(sites)
@@ -47,7 +47,11 @@ def site_problems(sites: Any) -> list[Problem]:
         found = [*_names(site, index, title, owners), *_scheme(site), *_certificate(site), *_visitors(site)]
         if site.get("locations") == []:
             found.append(_problem(["locations"], f"of {title} is empty: it answers nothing", "write at least path: /"))
-        found += [*_in_clear(site), *_resumed(site, asking)]
+        found += [*_in_clear(site), *_resumed(site, asking), *_own_paths(site)]
+        if site.get("catch_all") is True and catcher:
+            text = f"of {title} is that of {catcher} too, and one site can answer the names that no site has"
+            found.append(_problem(["catch_all"], text, "write catch_all: false at one of them"))
+        catcher = catcher or (title if site.get("catch_all") is True else "")
         problems += [{**one, "path": ["proxy_sites", index, *one["path"]]} for one in found]
     return problems
 
@@ -98,6 +102,19 @@ def _in_clear(site: Mapping[str, Any]) -> Iterator[Problem]:
         if _list(_mapping(place.get("basic_auth")).get("users")):
             text = f"sends passwords in clear, because {why[kind]}"
             yield _problem([*path, "basic_auth"], text, remedies[kind], "warning")
+
+
+def _own_paths(site: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield locations in the place of those that the proxy has itself: error pages, and challenges of an authority."""
+    own = {} if site.get("unavailable") == "close" else {"/.gatehouse/": "the proxy's error pages"}
+    if _mapping(site.get("certificate")).get("source") == "acme" and site.get("https") is not False:
+        own["/.well-known/acme-challenge/"] = "the challenges of the certificate's authority"
+    for place, location in _entries(site.get("locations")):
+        path = str(location.get("path"))
+        for folder, what in own.items():
+            if location.get("match") in ("prefix", "exact") and path.startswith(folder):
+                text = f"{path} is the place of {what}"
+                yield _problem(["locations", place, "path"], text, "write another path, or take it away")
 
 
 def _certificate(site: Mapping[str, Any]) -> Iterator[Problem]:
