@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ansible.parsing.vault import VaultLib, VaultSecret
 
 ROOT = Path(__file__).resolve().parents[2]
 H, E = "hosts.yml", "group_vars/all/environment.yml"
@@ -107,3 +108,38 @@ def test_a_mistake_is_named_with_its_place_and_a_remedy(tmp_path: Path, batch: l
             assert line in lines[int(number[1]) - 1], found[0]
     # Nothing is said of the wiring, which the operator did not write.
     assert "wiring.yml" not in run.stdout, run.stdout
+
+
+@pytest.mark.parametrize("playbook", ["site.yml", "playbooks/preflight.yml"])
+def test_what_is_no_yaml_ends_any_run_first(tmp_path: Path, playbook: str) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(ROOT / "inventories" / "prod", folder, symlinks=True)
+    (tmp_path / "wiring.yml").symlink_to(ROOT / "inventories" / "wiring.yml")
+    edit(folder, (H, "proxy2: {", "proxy2: {{", "", "", ""))
+    edit(folder, (S, "  - name: assets", "\t- name: assets", "", "", ""))
+    # Only the tasks are listed, so that no host can be meant by mistake.
+    command = ["ansible-playbook", playbook, "-i", str(folder), "--list-tasks"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert (run.returncode, run.stdout) == (4, ""), run.stdout
+    places = re.findall(r"mine/(\S+?):(\d+):\d+ .+\n     .+\n     -> .+", run.stderr)
+    lines = {file: (folder / file).read_text().splitlines()[int(line) - 1] for file, line in places}
+    assert list(lines) == [H, S], run.stderr
+    assert "proxy2: {{" in lines[H]
+    assert lines[S].startswith("\t")
+
+
+def test_the_vaults_password_is_asked_for_by_name(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(ROOT / "inventories" / "prod", folder, symlinks=True)
+    (tmp_path / "wiring.yml").symlink_to(ROOT / "inventories" / "wiring.yml")
+    vault, password = folder / "group_vars" / "all" / "vault.yml", tmp_path / "password"
+    password.write_text("made up\n")
+    vault.write_bytes(VaultLib([("default", VaultSecret(b"made up"))]).encrypt(json.dumps(VAULT)))
+    command = ["ansible-playbook", "playbooks/preflight.yml", "-i", str(folder)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert (run.returncode, run.stdout) == (4, "")
+    assert run.stderr.count("mine/group_vars/all/vault.yml is encrypted, and no password was given that opens it") == 1
+    assert run.stderr.count("-> add --ask-vault-pass, or --vault-password-file=FILE") == 1
+    command += ["--vault-password-file", str(password), "-e", "ansible_ssh_private_key_file="]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert run.returncode == 0, run.stdout
