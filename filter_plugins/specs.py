@@ -20,7 +20,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible.plugins.loader import filter_loader
 
-_FORMAT = re.compile(r"Format: ([a-z_]+)\.\s*$")
+_FORMAT = re.compile(r"Format: ([a-z0-9_]+)\.\s*$")
 _RANGE = re.compile(r"Range: (-?[0-9]+) to (-?[0-9]+)\.\s*$")
 _TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "str": ("text", lambda v: isinstance(v, str)),

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -260,6 +261,23 @@ def test_a_hostile_dependency_is_fetched_and_not_run(builder: Any, operator: Ope
 def test_composer_runs_neither_scripts_nor_plugins_while_it_fetches() -> None:
     words = yaml.safe_load((ROOT / "roles" / "laravel_app" / "vars" / "main.yml").read_text())["__laravel_app_composer"]
     assert {"--no-plugins", "--no-scripts"} <= set(words)
+
+
+@pytest.mark.parametrize("folder", ["/tmp", "/var/tmp"])  # noqa: S108 (where a checkout may be)
+def test_tools_of_a_checkout_below_tmp_are_found(monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    with tempfile.TemporaryDirectory(dir=folder) as checkout:
+        tools = Path(checkout, ".venv", "bin")
+        for path in (tools, *(Path(checkout, name) for name in ("source", "scratch", "cache"))):
+            path.mkdir(parents=True)
+        (tools / "tool").write_text("#!/bin/sh\necho found; touch $(dirname $0)/planted\n")
+        (tools / "tool").chmod(0o755)
+        monkeypatch.setattr(sandbox, "TOOLS", tools)
+        made = sandbox.Sandbox(*(Path(checkout, name) for name in ("source", "scratch", "cache")))
+        done = subprocess.run(
+            made.words(["tool"], fetch=False), env=sandbox.environment(), capture_output=True, text=True, check=False
+        )
+        assert done.stdout == "found\n", done.stderr
+        assert not (tools / "planted").exists()
 
 
 def test_without_bubblewrap_nothing_is_built(

@@ -175,15 +175,16 @@ class Sandbox:
             yield from _bound(f"/etc/{name}")
         for name in _ACCOUNTS:
             yield from _bound(self.scratch / name, f"/etc/{name}")
-        # Console scripts name the venv by its real path, and its Python may come from somewhere else. One that is
-        # in the home itself, as ~/bin/python3, would bring all of it.
-        for path in sorted({TOOLS.parent, TOOLS.parent.resolve(), Path(sys.prefix), Path(sys.base_prefix)}):
-            if not path.is_relative_to("/usr") and not Path.home().is_relative_to(path):
-                yield from _bound(path)
         # Each tool whose settings are shown has a home of its own: nothing is left of them in the one of the build.
         home = f"home-{program}" if program in INDEXES else "home"
         yield from ("--bind", str(self.source), SOURCE, "--bind", str(self.scratch / home), HOME)
         yield from ("--bind", str(self.scratch / "tmp"), "/tmp", "--symlink", "../tmp", "/var/tmp")  # noqa: S108
+        # Console scripts name the venv by its real path, and its Python may come from somewhere else. One that is
+        # in the home itself, as ~/bin/python3, would bring all of it. After /tmp, since a checkout may be
+        # there.
+        for path in sorted({TOOLS.parent, TOOLS.parent.resolve(), Path(sys.prefix), Path(sys.base_prefix)}):
+            if not path.is_relative_to("/usr") and not Path.home().is_relative_to(path):
+                yield from _bound(path)
         # What fetches fills it and runs nobody's code; what runs anybody's code cannot change what is fetched next.
         yield from ("--bind" if program else "--ro-bind", str(self.cache), CACHE)
         if program:
