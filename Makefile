@@ -42,7 +42,7 @@ lab-up: .venv/ready ## Boot the containers only
 	  ansible-playbook playbooks/lab_up.yml -i $(ENV)
 
 lab-down: .venv/ready ## End a lab and leave nothing behind (ENV=lab)
-	@.ci/step "Take down the lab of '$(ENV)'" "What is left: podman ps --all --filter label=gatehouse.lab=$(ENV)" \
+	@.ci/step "Remove the lab of '$(ENV)'" "What is left: podman ps --all --filter label=gatehouse.lab=$(ENV)" \
 	  ansible-playbook playbooks/lab_down.yml -i $(ENV)
 
 test: .venv/ready ## Run every test
