@@ -46,7 +46,7 @@ tried("signal", lambda: os.kill(targets["pid"], 0))
 tried("cache", lambda: pathlib.Path("/build/cache/mark").write_text(sys.argv[1]))
 tried("cached", lambda: pathlib.Path("/build/cache/mark").read_text())
 tried("mount", lambda: os.system("mount -t tmpfs none /mnt 2>/dev/null") and 1 / 0)
-# The path names the workshop's tools, as no release may.
+# The path names the toolchain, as no release may.
 found["home"] = os.environ["HOME"]
 found["environment"] = {name: value for name, value in os.environ.items() if name != "PATH"}
 pathlib.Path(f"report-{sys.argv[1]}.json").write_text(json.dumps(found))

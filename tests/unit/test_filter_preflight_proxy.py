@@ -56,19 +56,19 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({SITE + "https": False, SITE + "http": "serve", SITE + "client_certificates": {"mode": "required", "ca": "x"}},
      "proxy_sites[0].client_certificates cannot be asked for with https: false; write https: true"),
     ({SITE + "https": False, SITE + "http": "serve", SITE + "basic_auth": {"users": [{"name": "a"}]}},
-     "proxy_sites[0].basic_auth sends passwords in clear, because the site has no HTTPS; write https: true"),
+     "proxy_sites[0].basic_auth sends passwords in plaintext, because the site has no HTTPS; write https: true"),
     ({SITE + "http": "serve", SITE + "basic_auth": {"users": [{"name": "a"}]}},
-     "proxy_sites[0].basic_auth sends passwords in clear, because http: serve answers on port 80 too; write http:"
+     "proxy_sites[0].basic_auth sends passwords in plaintext, because http: serve answers on port 80 too; write http:"
      " redirect, unless only a balancer with TLS comes by port 80"),
     ({SITE + "http": "serve", PLACE + "basic_auth": {"users": [{"name": "a"}]}},
-     "proxy_sites[0].locations[0].basic_auth sends passwords in clear, because http: serve answers on port 80 too;"
+     "proxy_sites[0].locations[0].basic_auth sends passwords in plaintext, because http: serve answers on port 80 too;"
      " write http: redirect, unless only a balancer with TLS comes by port 80"),
     ({SITE + "http": "serve", SITE + "client_certificates": {"mode": "required", "ca": "x"}},
-     "proxy_sites[0].client_certificates.mode required lets nobody in who comes in clear, and http: serve answers on"
-     " port 80; write http: redirect or refuse, or mode: optional"),
+     "proxy_sites[0].client_certificates.mode required lets nobody in who comes in plaintext, and http: serve answers"
+     " on port 80; write http: redirect or refuse, or mode: optional"),
     ({SITE + "http": "serve", SITE + "client_certificates": {"mode": "optional", "ca": "x", "names": ["ann"]}},
-     "proxy_sites[0].client_certificates.names lets nobody in who comes in clear, and http: serve answers on port 80;"
-     " write http: redirect or refuse, or take the names away"),
+     "proxy_sites[0].client_certificates.names lets nobody in who comes in plaintext, and http: serve answers on port"
+     " 80; write http: redirect or refuse, or take the names away"),
     ({SITE + "client_certificates": {"names": ["ann"]}},
      "proxy_sites[0].client_certificates.names has no meaning with mode: none: everybody would get 403;"
      " write mode: required, or take it away"),
@@ -280,7 +280,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({POOL + "transport": "https", "proxy_upstream_ca": "/srv/trust.pem", POOL + "tls": {"name": "*.example.org"}},
      "proxy_upstreams[0].tls.name *.example.org is no name that can be asked for; write one full name"),
     ({POOL + "tls": {"name": "shop.example.org"}},
-     "proxy_upstreams[0].tls.name has no meaning with transport: http, which is in clear (upstream shop);"
+     "proxy_upstreams[0].tls.name has no meaning with transport: http, which is in plaintext (upstream shop);"
      " take it away, or write transport: mtls"),
     ({"proxy_upstreams.1": {**SOUND["proxy_upstreams"][0], "name": "Shop"}},
      "proxy_upstreams[1].name Shop is shop in other letters, and nginx does not tell them apart; give each its own"

@@ -283,7 +283,7 @@ class Build:
         if "/" not in command[0] and shutil.which(command[0], path=environment["PATH"]) is None:
             raise ArchiveError(
                 f"the build of {name} needs {command[0]}, which is not in {environment['PATH']}: install it there; uv, "
-                "node and npm come with the workshop's locked requirements"
+                "node and npm come with the toolchain's locked requirements"
             )
         # Into a file: whatever a command writes, it takes no memory here.
         with tempfile.TemporaryFile() as output:

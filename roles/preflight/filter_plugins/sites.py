@@ -89,7 +89,7 @@ def _scheme(site: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _in_clear(site: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield passwords that visitors send in clear, the site's own and its locations'."""
+    """Yield passwords that visitors send in plaintext, the site's own and its locations'."""
     why = {"https": "the site has no HTTPS", "http": "http: serve answers on port 80 too"}
     remedies = {
         "https": "write https: true",
@@ -100,7 +100,7 @@ def _in_clear(site: Mapping[str, Any]) -> Iterator[Problem]:
     places += [(["locations", place], location) for place, location in _entries(site.get("locations"))]
     for path, place in places if kind else []:
         if _list(_mapping(place.get("basic_auth")).get("users")):
-            text = f"sends passwords in clear, because {why[kind]}"
+            text = f"sends passwords in plaintext, because {why[kind]}"
             yield _problem([*path, "basic_auth"], text, remedies[kind], "warning")
 
 
@@ -158,10 +158,10 @@ def _visitors(site: Mapping[str, Any]) -> Iterator[Problem]:
     if site.get("https") is not False and site.get("http") == "serve":
         # Nobody shows a certificate on port 80, so there `required` would be nobody's and a name's visitor everybody.
         if mode == "required":
-            text = "required lets nobody in who comes in clear, and http: serve answers on port 80"
+            text = "required lets nobody in who comes in plaintext, and http: serve answers on port 80"
             yield _problem(["client_certificates", "mode"], text, "write http: redirect or refuse, or mode: optional")
         elif mode == "optional" and _list(own.get("names")):
-            text = "lets nobody in who comes in clear, and http: serve answers on port 80"
+            text = "lets nobody in who comes in plaintext, and http: serve answers on port 80"
             yield _problem(
                 ["client_certificates", "names"], text, "write http: redirect or refuse, or take the names away"
             )
