@@ -171,7 +171,7 @@ def fetch(lock: str, target: str, versions: str, *names: str) -> None:
         raise SystemExit(f"error: {lock} has no {', '.join(missing)}: correct flask_app_source_packages")
     Path(target).write_text("\n".join(rest))
     needs = sorted({need for archive in sources.values() for need in required(archive)})
-    for version in versions.split(","):
+    for version in versions.split(",") if needs else ():
         command = ["uv", "pip", "install", "--quiet", "--target", str(tools(version)), "--python", python(version)]
         subprocess.run([*command, "--only-binary", ":all:", *needs], check=True)  # noqa: S603
     for name, archive in sources.items():
