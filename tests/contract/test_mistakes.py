@@ -65,6 +65,9 @@ HOSTS: list[Mistake] = [
     (E, "domains: [example.com]", "", "domains is not defined", "", "write domains: there"),
 ]  # fmt: skip
 ALONE: list[list[Mistake]] = [
+    [(E, "controller_address: 10.10.0.10 ", "controller_address: 10.10.0.0/24 ",
+      'controller_address "10.10.0.0/24" is no IP address', "controller_address", "write one such as 10.0.0.5"),
+     (A, "runtime: node", "runtime: nodejs", 'applications[1].runtime "nodejs" is no runtime', "nodejs", "write node")],
     [(H, "proxies:", "proxy:", "hosts.yml has no group proxies that has hosts", "", "call proxy proxies")],
     [(A, "applications:", "applications: shop\nx_applications:", 'applications must be a list, got "shop"',
       "applications: shop", "write `- name: shop`")],

@@ -27,8 +27,25 @@ NO_PROXIES = "hosts.yml has no group proxies that has hosts"
     ("groups", "found"),
     [
         ({"proxies": ["p1"], "apps": ["w1"], "shop": ["w1"], "desk": ["w1"]}, []),
-        ({"proxy": ["p1"]}, [("proxies", NO_PROXIES, "call proxy proxies")]),
-        ({"proxies": [], "web": ["p1"]}, [("proxies", NO_PROXIES, "add the group proxies with its hosts")]),
+        ({"proxy": ["p1"], "shop": ["p1"]}, [("proxies", NO_PROXIES, "call proxy proxies")]),
+        (
+            {
+                "proxies": ["p1"],
+                "shop": ["w1"],
+                "desk": ["w1"],
+                "mail": ["m1", "m2"],
+                "rack": ["m1", "w1"],
+                "all": ["m1"],
+            },
+            [
+                (
+                    "m1",
+                    "group mail is neither proxies nor an application's: no play reaches m1, m2",
+                    "write an entry with name: mail in group_vars/all/applications.yml, or remove the group",
+                )
+            ],
+        ),
+        ({"proxies": [], "shop": ["p1"]}, [("proxies", NO_PROXIES, "add the group proxies with its hosts")]),
         (
             {"proxies": ["p1"], "apps": ["w1", "w2"], "shop": ["w1"]},
             [
@@ -67,7 +84,7 @@ def test_the_file_of_a_host_with_dots_is_read() -> None:
 
 
 def test_a_secret_of_the_example_is_refused() -> None:
-    values = {"vault_key": "change-me-too", "vault_own": "Xq3...", "note": "change-me"}
+    values = {"vault_key": "change-me-too", "vault_own": "Xq3...", "vault_count": 5}
     remedy = "write a secret of your own, such as `openssl rand -base64 24` prints"
     assert said(pure("example_secrets", values)) == [("vault_key", "has the value of the example", remedy)]
 

@@ -50,6 +50,10 @@ INDENTED = "is indented in another way than the lines before"
         ),
         ("a:\n  - b: 1\n   c: 2\n", (3, 4, INDENTED, "indent it as those around it")),
         ("a: 1\nb 2\nc: 3\n", (2, 1, "lacks a colon", "write `name: value`, with a space after it")),
+        (
+            "a: &base {b: 1}\nc:\n  <<: *base\n  b: 2\n",
+            (4, 3, "has the key b twice, first in line 1", "write it once: remove or rename one of the two"),
+        ),
         ("a: @b\n", (1, 4, "has a text that begins with @", "write it in quotes")),
         ("prod\n", (1, 1, "is no mapping", "write lines of the form `name: value`")),
     ],
@@ -64,7 +68,7 @@ def test_a_mistake_is_named_with_line_and_remedy(text: str, found: tuple[int, in
         "",
         "---\n# nothing yet\n",
         "a: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\nb: !unsafe x\n",
-        "base: &base {a: 1}\nb:\n  <<: *base\n  a: 2\n",
+        "base: &base {a: 1}\nb:\n  <<: *base\n  c: 2\n",
         'a: "{{ b }}"\nc: |\n  x\ty\n',
     ],
 )

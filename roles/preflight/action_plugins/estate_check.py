@@ -43,6 +43,7 @@ _ADDRESSES = ("private_address", "ansible_host", "public_address", "private_netw
 # Lookups that do something (make a password, run a command, ask the network) wait for the play that needs
 # them.
 _ACTS = re.compile(r"(lookup|query|q)\(\s*['\"][a-z_.]*(password|pipe|lines|url|uri|dig)\b")
+_ALIAS = re.compile(r"\{\{ (\w+) \}\}")
 _WAITS = "(known when its play runs)"
 # What upstream_members says: `host web1 has no address; ...` or `web1: member.weight must be ...`.
 _BLAME = re.compile(
@@ -266,6 +267,12 @@ class _Host:
 
     def _say(self, path: ValuePath, found: Mapping[str, Any]) -> None:
         at = (*self.written.get(str(path[0]), path[:1]), *path[1:])
+        # What the wiring hands on as it is, is named as the operator wrote it.
+        raw = self.raw.get(str(path[0])) if len(path) == 1 else ""
+        whole = _ALIAS.fullmatch(raw) if isinstance(raw, str) else None  # a vaulted value is no text yet
+        source = (whole[1],) if whole else path
+        if source != path and source in self.places:
+            at = path = source
         text = f"{_dotted(at)} {found['problem']}"
         # The list is everybody's, so no host is named.
         host = "" if path[0] == "applications" else self.name
@@ -412,7 +419,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 continue
             if name in self.options:
                 found.append({**role, "name": name})
-            else:
+            elif not host.application:  # of an entry's runtime application_problems tells
                 near = difflib.get_close_matches(name, self.options, 1)
                 wanted = near[0] if near else "one of " + ", ".join(self.options)
                 remedy = f"change that variable so that it becomes {wanted}"
@@ -536,7 +543,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         known = dict(zip(folders, (list(groups), list(self.problems.hosts)), strict=True))
         for found in _pure("ownerless_files", files, known):
             self.problems.add("", found["problem"], found, None, "/".join([shown, *found["path"]]))
-        secrets = {name: host.raw[name] for name in host.raw if name.startswith("vault_") and _is_plain(host.raw[name])}
+        secrets = {name: value for name, value in host.raw.items() if _SECRET.search(name) and _is_plain(value)}
         for found in _pure("example_secrets", secrets):
             host.add(found)
 

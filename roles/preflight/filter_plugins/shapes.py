@@ -7,7 +7,7 @@ in `problem` too, because that is where hosts.yml says it.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 Problem = dict[str, Any]
@@ -36,6 +36,26 @@ def group_problems(groups: Mapping[str, Sequence[str]], applications: Sequence[s
             problem = f"host {host} is in the group apps and in the group of no application"
             remedy = "write an entry with the name of its group in group_vars/all/applications.yml"
             problems.append(_problem([host], problem, remedy))
+    # A misspelt group has been told of.
+    if all(groups.get(group) for group in ("proxies", *applications)):
+        problems += unreached_hosts(groups, placed)
+    return problems
+
+
+def unreached_hosts(groups: Mapping[str, Sequence[str]], placed: Collection[str]) -> list[Problem]:
+    """Return a warning for each host that is in the group of an application that no entry describes.
+
+    `placed`: the hosts in applications' groups. A host in several groups, or in one that `children` make, is the
+    operator's own affair.
+    """
+    known = {*placed, *groups.get("proxies", ()), *groups.get("apps", ()), *groups.get("ungrouped", ())}
+    problems = []
+    for group, hosts in groups.items():
+        lost = [host for host in hosts if host not in known]
+        if group not in ("all", "ungrouped") and lost and lost == list(hosts):
+            problem = f"group {group} is neither proxies nor an application's: no play reaches {', '.join(lost)}"
+            remedy = f"write an entry with name: {group} in group_vars/all/applications.yml, or remove the group"
+            problems.append(_problem([lost[0]], problem, remedy, "warning"))
     return problems
 
 
@@ -61,7 +81,7 @@ def ownerless_files(names: Mapping[str, Iterable[str]], known: Mapping[str, Iter
 
 
 def example_secrets(values: Mapping[str, Any]) -> list[Problem]:
-    """Return the secrets (`vault_*`) that still have the value of vault.example.yml."""
+    """Return the names of secrets that still have the value of vault.example.yml, as problems."""
     return [
         _problem(
             [name],
@@ -69,7 +89,7 @@ def example_secrets(values: Mapping[str, Any]) -> list[Problem]:
             "write a secret of your own, such as `openssl rand -base64 24` prints",
         )
         for name, value in values.items()
-        if name.startswith("vault_") and isinstance(value, str) and value.startswith(_EXAMPLE)
+        if isinstance(value, str) and value.startswith(_EXAMPLE)
     ]
 
 

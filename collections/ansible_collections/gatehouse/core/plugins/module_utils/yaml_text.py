@@ -62,7 +62,9 @@ def _doubtful(node: Any, name: str = "name") -> Iterator[Mistake]:
             yield from _doubtful(child, "- name")
     if not isinstance(node, yaml.MappingNode):
         return
-    lines = dict[str, int]()
+    # What an anchor brings by << is there too, and Ansible lets no key override it.
+    merged = [value for key, value in node.value if key.value == _MERGE and isinstance(value, yaml.MappingNode)]
+    lines = {str(key.value): key.start_mark.line + 1 for anchor in merged for key, _ in anchor.value}
     for key, value in node.value:
         line, column = key.start_mark.line + 1, key.start_mark.column + 1
         if not isinstance(key, yaml.ScalarNode):
