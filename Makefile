@@ -20,7 +20,7 @@ LANES = $(MAKE) --no-print-directory --jobs=$$(($$(nproc) + 1)) --output-sync=ta
 # An environment other than the lab is rehearsed: its inventory, but the lab's keys and made-up secrets.
 REHEARSAL := $(if $(filter lab,$(ENV)),,-e @.lab/$(ENV)/connection.yml)
 
-.PHONY: help lab new lab-up lab-down lint unit render contract molecule images test bench bench-proxy lock clean
+.PHONY: help lab new lab-up lab-down lint unit render contract molecule images test bench bench-proxy lock docs clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -86,6 +86,9 @@ lock: .venv/ready ## Renew requirements.txt from pyproject.toml, and the locks o
 	  uv pip compile -q --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url --no-header \
 	    --no-annotate "$$source" -o "$$lock" || exit 1; \
 	done
+
+docs: .venv/ready ## Renew docs/inputs.md from the roles' specs
+	@python3 tests/tools/inputs_page.py
 
 clean: ## Remove what make made here, except labs
 	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible
