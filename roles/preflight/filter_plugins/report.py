@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 _WIRING = "wiring.yml"
+# How a problem of an application's entry begins.
+_ENTRY = "applications["
 # The value that a problem shows: `port 70000 is ...`, `... must be an integer, got "x"`.
 _SHOWN = re.compile(r'(?:^\S+ (?=\S+ is )|, got )("(?:[^"\\]|\\.)*"|-?[0-9.]+)(?: is |$)')
 
@@ -65,10 +67,14 @@ def without_wiring(problems: Sequence[Mapping[str, Any]], rootless: bool) -> lis
 
     `problems`: as for problem_report, with order: (path, line, column), and `missing`: the undefined name that a
     template uses; `rootless`: whether groups are missing that all of the wiring reads. A name that is missing is to be
-    written in group_vars/all, once. A value that was reported where it was written is not reported again.
+    written in group_vars/all, once. A value that was reported where it was written is not reported again, nor what is
+    made of one that was reported in an application's entry.
     """
     wired = [problem for problem in problems if Path(problem["order"][0]).name == _WIRING]
     kept = [dict(problem) for problem in problems if problem not in wired]
+    # What the wiring makes of a value keeps the value's place, and what is wrong with it was said there.
+    said_of_entry = {problem["order"] for problem in kept if problem["text"].startswith(_ENTRY)}
+    kept = [one for one in kept if one["order"] not in said_of_entry or one["text"].startswith(_ENTRY)]
     said = " ".join(problem["text"] for problem in kept)
     undefined = dict[str, dict[str, Any]]()
     for problem in () if rootless else wired:

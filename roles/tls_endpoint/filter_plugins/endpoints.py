@@ -51,8 +51,8 @@ def endpoint_upstreams(applications: Sequence[Mapping[str, Any]], upstream: Mapp
     """Return proxy_upstreams: of each application that has an endpoint the one member, on this machine.
 
     `applications`: [{name, mode, app_address, app_port, standby_port, response_header_size, upstream}], the last three
-    optional and app_port 0 for a socket; where there is a standby_port, a second instance serves in place of the application. `upstream`: what
-    the upstreams have in common.
+    optional and app_port 0 for a socket; where there is a standby_port, a second instance serves in place of the
+    application. `upstream`: what the upstreams have in common.
     """
     upstreams = []
     for application in applications:

@@ -45,7 +45,8 @@ class InventoryModule(YamlInventory):  # type: ignore[misc]
 
     def verify_file(self, path: str) -> bool:
         """Return whether this is a file of hosts: the wiring has a plugin of its own."""
-        return bool(super().verify_file(path)) and Path(path).name != "wiring.yml"
+        ending = Path(path).suffix in (".yml", ".yaml", ".json")  # a name without one may be an INI file's
+        return ending and bool(super().verify_file(path)) and Path(path).name != "wiring.yml"
 
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
         """Read the file, or end the run with what is wrong with it and with the files beside it."""
