@@ -42,7 +42,7 @@ lab-up: .venv/ready ## Boot the containers only
 	  ansible-playbook playbooks/lab_up.yml -i $(ENV)
 
 lab-down: .venv/ready ## End a lab and leave nothing behind (ENV=lab)
-	@.ci/step "Take down the lab of '$(ENV)'" "What is left: podman ps --all --filter label=gatehouse.lab=$(ENV)" \
+	@.ci/step "Remove the lab of '$(ENV)'" "What is left: podman ps --all --filter label=gatehouse.lab=$(ENV)" \
 	  ansible-playbook playbooks/lab_down.yml -i $(ENV)
 
 test: .venv/ready ## Run every test
@@ -98,12 +98,12 @@ $(BWRAP):
 	@.ci/step "Install bubblewrap" "Install Debian's package bubblewrap." \
 	  sh -c '$(SUDO) apt-get update -q && $(SUDO) apt-get install -qy --no-install-recommends bubblewrap'
 
-# The workshop's own tools, as requirements.txt locks them. uv installs the rest because pip takes ten times as long.
+# The toolchain itself, as requirements.txt locks them. uv installs the rest because pip takes ten times as long.
 .venv/ready: requirements.txt | $(BWRAP)
 	@command -v python3 >/dev/null && python3 -c 'import ensurepip' 2>/dev/null || .ci/step "Install Python" \
 	  "Install Debian's packages python3 and python3-venv." \
 	  sh -c '$(SUDO) apt-get update -q && $(SUDO) apt-get install -qy python3 python3-venv'
-	@.ci/step "Install the workshop's tools" "Is the package index reachable? pip's own message is above." \
+	@.ci/step "Install the toolchain" "Is the package index reachable? pip's own message is above." \
 	  sh -c 'python3 -m venv .venv && sed -n "/^uv==/,/[^\\]$$/p" requirements.txt > .venv/uv.txt \
 	    && pip install -q --disable-pip-version-check --require-hashes -r .venv/uv.txt \
 	    && uv pip install -q --require-hashes -r requirements.txt && touch $@'

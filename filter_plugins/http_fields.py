@@ -16,8 +16,11 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 # RFC 9110 allows more (`!#$%&'*+.^`|~`), which no header in use has and of which nginx gives some a meaning.
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
+# And nginx has tables with room for names of a usual length.
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FIELD = re.compile(r"[\x20-\x7e]*")
+# nginx reads an argument into a page of 4096 bytes, in which quotes and backslashes take two.
+_LONGEST = 4000
 # What a visitor writes may not come first: `$request_uri` may begin with two slashes, and then leads to any host.
 _TARGET = re.compile(r"(https?://([A-Za-z0-9\[]|\$host\b)|/(?![/\\$]))[A-Za-z0-9._~!$&'()*+,=:@/?%#\[\]-]*")
 _RATE = re.compile(r"[1-9][0-9]{0,5}r/[sm]")
@@ -58,6 +61,13 @@ def _variables(value: Any, text: str, known: tuple[str, ...]) -> None:
             raise AnsibleFilterError(f"{_shown(value)} has {match[0]}; write only {', '.join(known)} with a $")
 
 
+def _short(value: Any, text: str) -> str:
+    """Return `text` when nginx can read it as one argument."""
+    if len(text) + text.count('"') + text.count("\\") > _LONGEST:
+        raise AnsibleFilterError(f"{_shown(value)} is too long for nginx; write at most {_LONGEST} characters")
+    return text
+
+
 def header_name(value: Any) -> str:
     """Return the name of a header field (RFC 9110 5.1)."""
     text = _text(value)
@@ -77,7 +87,7 @@ def header_text(value: Any) -> str:
         )
     if "$" in text:
         raise AnsibleFilterError(f"{_shown(value)} has a $, which nginx reads as a variable; write it without $")
-    return text
+    return _short(value, text)
 
 
 def request_header_value(value: Any) -> str:
@@ -88,7 +98,7 @@ def request_header_value(value: Any) -> str:
             f"{_shown(value)} is no value of a header; write it on one line, in printable ASCII characters"
         )
     _variables(value, text, _HEADER_VARIABLES)
-    return text
+    return _short(value, text)
 
 
 def redirect_target(value: Any) -> str:
@@ -103,7 +113,7 @@ def redirect_target(value: Any) -> str:
             " https://example.org$request_uri"
         )
     _variables(value, text, _REDIRECT_VARIABLES)
-    return text
+    return _short(value, text)
 
 
 def request_rate(value: Any) -> str:

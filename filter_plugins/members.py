@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.gatehouse.core.plugins.module_utils.health import visitor_headers
 
 _BATCH = re.compile(r"([1-9][0-9]{0,5})(%?)")
 
@@ -123,14 +124,22 @@ def _site_of(upstream: str, sites: Any) -> Mapping[str, Any]:
     return {}
 
 
-def _asked_as(upstream: str, sites: Any) -> Iterator[tuple[str, str]]:
-    """Yield the request headers by which an application knows the site: Host, and the visitor's scheme."""
+def _host_of(site: Mapping[str, Any]) -> str:
+    """Return the first server name of a site that is no pattern, '' if there is none."""
+    names = [str(name) for name in site.get("server_names") or ()]
+    return next((name for name in names if "*" not in name and not name.startswith(("~", "."))), "")
+
+
+def site_host(sites: Any, upstream: str) -> str:
+    """Return the name by which visitors ask an upstream: the first one of the first site that uses it, '' if none."""
+    return _host_of(_site_of(str(upstream), sites))
+
+
+def _asked_as(upstream: str, sites: Any) -> dict[str, str]:
+    """Return the request headers by which an application knows the site and a visitor."""
     site = _site_of(upstream, sites)
-    exact = [name for name in site.get("server_names") or () if "*" not in name and not name.startswith(("~", "."))]
-    if exact:
-        yield "Host", str(exact[0])
-    if site:
-        yield "X-Forwarded-Proto", "https" if site.get("https", True) else "http"
+    scheme = "https" if site.get("https", True) else "http"
+    return visitor_headers(_host_of(site), scheme) or ({"X-Forwarded-Proto": scheme} if site else {})
 
 
 def member_endpoints(upstreams: Any, names: Any, sites: Any = ()) -> list[dict[str, Any]]:
@@ -149,7 +158,7 @@ def member_endpoints(upstreams: Any, names: Any, sites: Any = ()) -> list[dict[s
             "address": str(member["address"]),
             "port": member.get("port"),
             **_verified(upstream, member),
-            "headers": dict(_asked_as(str(upstream["name"]), sites)),
+            "headers": _asked_as(str(upstream["name"]), sites),
         }
         for upstream in upstreams
         for member in upstream["members"]
@@ -182,5 +191,13 @@ class FilterModule:
     """Offer the functions above to templates under their own names."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        functions = (drain_members, unserved_upstreams, member_hosts, rotation_batches, member_endpoints, batch_size)
+        functions = (
+            drain_members,
+            unserved_upstreams,
+            member_hosts,
+            rotation_batches,
+            site_host,
+            member_endpoints,
+            batch_size,
+        )
         return {function.__name__: function for function in functions}

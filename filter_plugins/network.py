@@ -14,6 +14,11 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 
+def _zoned(value: Any) -> bool:
+    """Tell an address that names an interface of one host (RFC 4007 11: fe80::1%eth0), and means nothing elsewhere."""
+    return isinstance(value, str) and "%" in value
+
+
 def network_port(value: Any) -> int:
     """Return a TCP or UDP port, an integer from 1 to 65535."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
@@ -23,6 +28,8 @@ def network_port(value: Any) -> int:
 
 def network_address(value: Any) -> str:
     """Return one IPv4 or IPv6 address, without a prefix length or brackets."""
+    if _zoned(value):
+        raise AnsibleFilterError(f"{json.dumps(value)} names an interface; write an address without %")
     try:
         return str(ipaddress.ip_address(str(value) if isinstance(value, str) else ""))
     except ValueError:
@@ -34,6 +41,8 @@ def network_address(value: Any) -> str:
 def network_range(value: Any) -> str:
     """Return one address, or a network whose host bits are zero (`10.0.0.0/24`): what a firewall takes as a source."""
     text = str(value) if isinstance(value, str) else ""
+    if _zoned(value):
+        raise AnsibleFilterError(f"{json.dumps(value)} names an interface; write an address without %")
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:

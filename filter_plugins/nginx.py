@@ -41,6 +41,12 @@ _SECONDS = {
     "s": 1,
     "ms": 0.001,
 }
+_BYTES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+_LARGEST_SIZE = 2**53
+# nginx keeps the length of a location's path in one byte.
+_LONGEST_PATH = 255
+# And reads an argument into a page of 4096 bytes, in which quotes and backslashes take two.
+_LONGEST_EXPRESSION = 4000
 # nginx keeps many times as signed 32-bit milliseconds or seconds; what is longer than this wraps on some
 # builds.
 _LONGEST_SECONDS = 2**31 - 1
@@ -93,6 +99,8 @@ def nginx_size(value: Any) -> str:
             f"{_shown(value)} is no size; write bytes, or a whole number followed by k, m or g, such as 8m"
         )
     number, unit = match[1], match[2].lower()
+    if int(number) * _BYTES[unit] > _LARGEST_SIZE:
+        raise AnsibleFilterError(f"{_shown(value)} is more than nginx can count; write a smaller size, such as 8m")
     return f"{int(number) * 1024}m" if unit == "g" else number + unit
 
 
@@ -141,6 +149,8 @@ def nginx_path(value: Any) -> str:
             f"{_shown(value)} is no path of a location; write it from / on, in letters, digits"
             " and ._~!&()*+,=:@-, such as /api/"
         )
+    if len(value) > _LONGEST_PATH:
+        raise AnsibleFilterError(f"{_shown(value)} is too long a path for nginx; write at most {_LONGEST_PATH} letters")
     if "//" in value or {".", ".."} & set(value.split("/")):
         raise AnsibleFilterError(
             f"{_shown(value)} never matches, because nginx resolves //, . and .. first; write the resolved path"
@@ -156,6 +166,10 @@ def location_path(value: Any) -> str:
     text = str(value) if isinstance(value, str) else ""
     if _PATH.fullmatch(text):
         return nginx_path(text)
+    if len(text) + text.count('"') + text.count("\\") > _LONGEST_EXPRESSION:
+        raise AnsibleFilterError(
+            f"{_shown(value)} is too long for nginx; write at most {_LONGEST_EXPRESSION} characters"
+        )
     if not text or _CONTROL.search(text):
         raise AnsibleFilterError(f"{_shown(value)} is no path and no regular expression; write one such as /api/")
     try:
@@ -218,7 +232,9 @@ def listen_address(value: Any) -> str:
         address = ipaddress.ip_address(bare)
     except ValueError:
         address = None
-    if text == "*" or (address and (address.version == 6) == (bare != text)):
+    # A link-local address says nothing without its zone, which nginx does not take.
+    local = isinstance(address, ipaddress.IPv6Address) and (address.is_link_local or "%" in bare)
+    if text == "*" or (address and not local and (address.version == 6) == (bare != text)):
         return text
     raise AnsibleFilterError(
         f"{_shown(value)} is no address to listen on; write *, an IPv4 address, or an IPv6 address in brackets: [::]"

@@ -20,7 +20,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible.plugins.loader import filter_loader
 
-_FORMAT = re.compile(r"Format: ([a-z_]+)\.\s*$")
+_FORMAT = re.compile(r"Format: ([a-z0-9_]+)\.\s*$")
 _RANGE = re.compile(r"Range: (-?[0-9]+) to (-?[0-9]+)\.\s*$")
 _TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "str": ("text", lambda v: isinstance(v, str)),
@@ -123,14 +123,17 @@ class _Walk:
                 f"write {near[0]}" if near and not secret else "",
             )
             return
-        sentence = _last_sentence(option)
-        if limits := _RANGE.search(sentence):
+        if limits := _RANGE.search(_last_sentence(option)):
             if not int(limits[1]) <= value <= int(limits[2]):
                 words = f"an integer from {limits[1]} to {limits[2]}"
                 self.add(path, f"{_got(value, secret)} is out of range", f"write {words}")
             return
+        self.form(value, option, path, secret)
+
+    def form(self, value: Any, option: Mapping[str, Any], path: Path, secret: bool) -> None:
+        """Hold a value against the format of its option, if that has one."""
         # An empty text that the spec itself has as its default means "none".
-        if not (found := _FORMAT.search(sentence)) or (value == "" and option.get("default") == ""):
+        if not (found := _FORMAT.search(_last_sentence(option))) or (value == "" and option.get("default") == ""):
             return
         name = found[1]
         if name not in self.filters:
@@ -147,6 +150,9 @@ class _Walk:
     def mapping(self, value: Mapping[str, Any], option: Mapping[str, Any], path: Path, secret: bool) -> dict[str, Any]:
         options = option.get("options")
         if not options:
+            # A format is that of each name with its value.
+            for key, one in value.items():
+                self.form({key: one}, option, (*path, str(key)), secret)
             return dict(_plain(value))
         for key in value:
             if key not in options:

@@ -22,6 +22,8 @@ _TAKEN = {
     "python", "python3", "root", "shm", "ssh", "sshd", "sudo", "sync", "sys", "systemd", "tmpfiles", "ucf",
     "udev", "user", "utmp", "vim",
 }  # fmt: skip
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+~-]{0,63}")
 _INSIDE = re.compile(r"[0-9A-Za-z._+~@-]+(/[0-9A-Za-z._+~@-]+)*")
 # systemd.resource-control(5): MemoryMax and CPUQuota.
@@ -92,9 +94,27 @@ def unit_percent(value: Any) -> str:
     return str(value)
 
 
+def environment_variable(value: Any) -> dict[str, Any]:
+    """Return {name: value} of one environment variable, as its file can hold it: text or an integer.
+
+    What YAML makes a boolean or a decimal number of (`yes`, `1.10`) was written as something else. The value is never
+    shown.
+    """
+    [(name, content)] = value.items()
+    if not _VARIABLE.fullmatch(str(name)):
+        raise AnsibleFilterError(
+            f"{json.dumps(str(name))} is no name of an environment variable; write letters, digits and _"
+        )
+    if isinstance(content, bool) or not isinstance(content, (str, int)):
+        raise AnsibleFilterError("the value is no text and no integer; write it in quotes, as the program expects it")
+    if isinstance(content, str) and _CONTROL.search(content):
+        raise AnsibleFilterError("the value has a control character; write it without, beside newlines and tabs")
+    return dict(value)
+
+
 class FilterModule:
     """Offer the functions above to templates under their own names."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        functions = (unit_name, release_version, release_path, unit_path, unit_size, unit_percent)
+        functions = (unit_name, release_version, release_path, unit_path, unit_size, unit_percent, environment_variable)
         return {function.__name__: function for function in functions}

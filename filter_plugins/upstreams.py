@@ -76,7 +76,8 @@ def _known_keys(value: Any, where: str, keys: tuple[str, ...]) -> Mapping[str, A
 def _spelt(text: str) -> str:
     """Return an IP address in its usual spelling, a DNS name as it is, and '' for what is neither."""
     try:
-        return str(ipaddress.ip_address(text))
+        # One with a zone (fe80::1%eth0) is an address on one host alone, and nginx does not take it.
+        return "" if "%" in text else str(ipaddress.ip_address(text))
     except ValueError:
         # A name that ends in a number is a mistyped IPv4 address (RFC 1123 2.1), and nginx would ask DNS for it.
         named = _HOST_NAME.fullmatch(text) and ".." not in text and not text.rpartition(".")[2].isdigit()

@@ -66,7 +66,7 @@ def cost_table(figures: Figures) -> str:
 
 
 def transport_table(figures: Figures) -> str:
-    """Return requests a second by each transport, and their ratio to the same in clear."""
+    """Return requests a second by each transport, and their ratio to the same in plaintext."""
     rows = []
     for transport in ("http", "https", "mtls"):
         cells = [figures[f"by {transport}-{way}"]["plain"] for way in ("kept", "new")]

@@ -130,7 +130,8 @@ def test_every_environment_is_found_by_its_bare_name(environment: str) -> None:
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_every_environment_passes_preflight(environment: str) -> None:
-    secrets = load(ROOT / "inventories" / environment / "vault.example.yml") or {}
+    names = load(ROOT / "inventories" / environment / "vault.example.yml") if environment != "lab" else {}
+    secrets = {name: f"made up for {name}" for name in names}
     extra = json.dumps(secrets | {"ansible_ssh_private_key_file": ""})  # the lab need not be up for this
     outcome = run("ansible-playbook", "playbooks/preflight.yml", "-i", environment, "-e", extra)
     assert outcome.returncode == 0, outcome.stdout

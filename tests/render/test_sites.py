@@ -267,6 +267,140 @@ def test_files_and_redirects(render: Render) -> None:
     assert place(http, "/old/").arguments("return") == [("302", "/new$request_uri")]
 
 
+def test_long_names_have_room_in_nginxs_tables(render: Render) -> None:
+    def tables(http: Block) -> dict[str, str]:
+        return {one.name: one.args[0] for one in http.block if one.name.endswith("_bucket_size")}
+
+    usual = {"server_names_hash_bucket_size": "128", "proxy_headers_hash_bucket_size": "128"}
+    assert tables(render(**estate())) == usual
+    long = {"name": "a-" * 31, "server_names": [f"{'a' * 63}.{'b' * 63}.example.com"]}
+    asked = {"client_certificates": {"mode": "optional", "ca": __file__}}
+    found = tables(render(**estate(site=long | asked)))
+    wide = ("server_names_hash_bucket_size", "map_hash_bucket_size", "variables_hash_bucket_size")
+    assert found == usual | dict.fromkeys(wide, "512")
+
+
+def test_a_folder_without_its_slash_is_redirected(render: Render) -> None:
+    http = render(
+        **estate(
+            {"path": "/docs/", "static": {"dir": "/srv/docs"}},
+            {"path": "/news/", "static": {"dir": "/srv/news"}},
+            {"path": "/news", "match": "exact", "upstream": "app"},
+        )
+    )
+    assert place(http, "=", "/docs").arguments("return") == [("301", "/docs/$is_args$args")]
+    assert place(http, "=", "/news").all("proxy_pass")
+
+
+def test_text_files_say_their_character_set(render: Render) -> None:
+    places = (
+        {"path": "/a/", "static": {"dir": "/srv/a"}},
+        {"path": "/b/", "static": {"dir": "/srv/b", "charset": "off"}},
+    )
+    http = render(**estate(*places))
+    assert (place(http, "/a/").arguments("charset"), place(http, "/b/").arguments("charset")) == (
+        [("utf-8",)],
+        [("off",)],
+    )
+    assert {block.args: block.name for block in http.one("types").block}["mjs",] == "application/javascript"
+    assert not place(http, "/").all("charset")
+    assert "http/files.conf" not in render_files(**estate())
+
+
+@pytest.mark.parametrize(
+    ("location", "memory"),
+    [
+        ({}, [("proxy_buffer_size", "32k"), ("proxy_buffers", "8", "32k")]),
+        ({"protocol": "grpc"}, [("grpc_buffer_size", "32k")]),
+        (
+            {"protocol": "fastcgi", "fastcgi": {"root": "/srv/app"}},
+            [("fastcgi_buffer_size", "32k"), ("fastcgi_buffers", "8", "32k")],
+        ),
+    ],
+)
+def test_an_upstream_may_send_long_headers(render: Render, location: dict[str, Any], memory: list[Any]) -> None:
+    wordy = {**UPSTREAM, "response_header_size": "32k"}
+    http = render(**estate({"path": "/w/", "upstream": "app", **location}) | {"proxy_upstreams": [wordy]})
+    kind = location.get("protocol", "proxy").replace("http", "proxy")
+    [found] = [
+        block for block in http.https_server("example.com").walk() if block.all(f"{kind}_pass") and block.args != ("/",)
+    ]
+    assert [(one.name, *one.args) for one in found.block if "buffer" in one.name] == memory
+
+
+def test_other_headers_with_underscores_pass_when_asked(render: Render) -> None:
+    assert not render(**estate()).all("underscores_in_headers")
+    own = {"path": "/own/", "upstream": "app", "request_headers": [{"name": "X-Extra-Word", "value": "1"}]}
+    php = {"path": "/php/", "upstream": "app", "protocol": "fastcgi", "fastcgi": {"root": "/srv/app"}}
+    http = render(**estate(own, php, proxy_underscores_in_headers=True))
+    assert http.arguments("underscores_in_headers") == [("on",)]
+    usual: dict[str, str] = dict(http.arguments("proxy_set_header"))  # type: ignore[arg-type]
+    for name in (
+        "X_Forwarded_For",
+        "X-Forwarded_For",
+        "X_Forwarded-For",
+        "X_Real_IP",
+        "Client_IP",
+        "X_Forwarded_Prefix",
+    ):
+        assert usual[name] == ""
+    assert usual["X-Forwarded-For"] == "$remote_addr"
+    beside: dict[str, str] = dict(place(http, "/own/").arguments("proxy_set_header"))  # type: ignore[arg-type]
+    assert (beside["X_Extra-Word"], beside["X_Extra_Word"], beside["X-Extra-Word"]) == ("", "", "1")
+    told = [block.args for block in http.https_server("example.com").walk() if block.name == "fastcgi_param"]
+    assert [value for name, *value in told if name == "HTTP_X_FORWARDED_FOR"] == [["$remote_addr"]]
+
+
+@pytest.mark.parametrize(
+    ("site", "schemes"),
+    [
+        ({"http": "redirect"}, {"80": "example.com", "443": "example.com"}),
+        ({"http": "serve"}, {"80": "example.com", "443": "example.com"}),
+        ({"http": "refuse"}, {"80": "", "443": "example.com"}),
+        ({"http": "refuse", "certificate": {"source": "acme"}}, {"80": "example.com", "443": "example.com"}),
+        ({"http": "serve", "https": False}, {"80": "example.com", "443": ""}),
+    ],
+)
+@pytest.mark.parametrize("more", [{}, {"proxy_real_ip_sources": ["10.0.0.1"]}], ids=["alone", "behind a balancer"])
+def test_an_unknown_name_meets_the_same_site_on_each_port(
+    render: Render, site: dict[str, Any], schemes: dict[str, str], more: dict[str, Any]
+) -> None:
+    http = render(**estate(site={"catch_all": True, **site}, **more))
+    found: dict[str, set[str]] = {}
+    for server in http.all("server"):
+        for listen in server.arguments("listen"):
+            if "default_server" in listen:
+                found.setdefault(listen[0].rpartition(":")[2], set()).add(server.one("server_name").args[0])
+    assert found == {port: {name} for port, name in schemes.items()}
+
+
+def test_other_ports_are_told_and_led_to(render: Render) -> None:
+    http = render(**estate(proxy_http_port=8080, proxy_https_port=8443, proxy_http3=True))
+    headers: dict[str, str] = dict(http.arguments("proxy_set_header"))  # type: ignore[arg-type]
+    assert (headers["Host"], headers["X-Forwarded-Host"]) == ("$host$proxy_port_suffix",) * 2
+    assert headers["X-Forwarded-Port"] == "$server_port"
+    suffix = http.one("map", "$server_port", "$proxy_port_suffix").block
+    assert [(rule.name, *rule.args) for rule in suffix] == [("default", ":$server_port"), ("80", ""), ("443", "")]
+    [plain] = [server for server in http.all("server") if server.all("return", "308")]
+    assert plain.arguments("return") == [("308", "https://$host:8443$request_uri")]
+    assert Block("on", ('h3=":8443"; ma=86400',), ()) in http.one("map", "$https", "$proxy_alt_svc").block
+
+
+def test_behind_a_balancer_that_ends_tls_nobody_is_sent_in_circles(render: Render) -> None:
+    http = render(**estate(proxy_real_ip_sources=["10.0.0.1"], site={"certificate": {"source": "acme"}}))
+    [server] = [server for server in http.all("server") if server.one("server_name").args == ("example.com",)]
+    assert {listen[0] for listen in server.arguments("listen")} == {"*:80", "[::]:80", "*:443", "[::]:443"}
+    assert server.one("if", "$proxy_in_clear").arguments("return") == [("308", "https://$host$request_uri")]
+    assert ("active/acme/challenge.conf",) in server.arguments("include") or server.all("location", "^~")
+    in_clear = http.one("map", "$proxy_scheme $uri", "$proxy_in_clear").block
+    assert [(rule.name, *rule.args) for rule in in_clear] == [
+        ("default", ""), (r"~^http /(?!\.well-known/acme-challenge/)", "1"),
+    ]  # fmt: skip
+    assert Block("https", ("max-age=63072000",), ()) in http.one("map", "$proxy_scheme", "$proxy_hsts").block
+    headers: dict[str, str] = dict(http.arguments("proxy_set_header"))  # type: ignore[arg-type]
+    assert headers["X-Forwarded-Port"] == "$proxy_port"
+
+
 def test_maintenance_is_asked_in_each_location_and_not_for_the_page(render: Render) -> None:
     closed = {"maintenance": {"enabled": True, "allow": ["10.0.0.0/8"]}}
     http = render(**estate({"path": "/old/", "redirect": {"to": "/new"}}, site=closed))

@@ -97,18 +97,67 @@ def test_inputs_change_with_path_content_mode_and_recipe(tmp_path: Path) -> None
         ("lib/python3.13/flask/bin/x", "lib/*/bin", False),
         ("app/lib/python3.13/bin", "lib/*/bin", False),
         ("distant", "dist", False),
+        ("packages/x/dist/a", "/dist", False),
+        ("dist/a", "/dist", True),
+        ("app/views/log/a", "log", True),
+        ("node_modules/x/build/obj/a.o", "**/build/obj", True),
+        ("build/obj", "**/build/obj", True),
+        ("node_modules/x/build/a", "**/build/obj", False),
     ],
 )
 def test_patterns(path: str, pattern: str, expected: bool) -> None:
     assert archive.matches(path, [pattern]) is expected
 
 
-def test_a_link_in_the_source_is_refused_unless_excluded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["/etc", "../one", "b/../../../etc", "/build/srcs"])
+def test_a_link_out_of_the_source_is_refused_unless_excluded(tmp_path: Path, target: str) -> None:
     root = tree(tmp_path / "one", a="1")
-    (root / "out").symlink_to("/etc")
-    with pytest.raises(archive.ArchiveError, match="out is a link; a release holds plain files only"):
-        list(archive.tree_files(root))
+    (root / "out").symlink_to(target)
+    with pytest.raises(archive.ArchiveError, match=f"out is a link to {target}, which is outside of the source: "):
+        list(archive.tree_files(root, roots=("/build/src",)))
     assert [name for name, _ in archive.tree_files(root, ["out"])] == ["a"]
+
+
+def test_links_inside_are_kept_whatever_the_tree_is_called(tmp_path: Path) -> None:
+    root = tree(tmp_path / "one", packages__lib__index="1")
+    (root / "node_modules").mkdir()
+    for name, target in {"lib": "../packages/lib", "all": "/build/src/packages", "gone": "../nowhere"}.items():
+        (root / "node_modules" / name).symlink_to(target)
+    file = tmp_path / "x.tar.gz"
+    with file.open("wb") as made:
+        archive.write_archive(archive.tree_files(root, roots=("/build/src",)), made, ("/build/src",))
+    archive.unpack(file, tmp_path / "out", 1)
+    modules = tmp_path / "out" / "node_modules"
+    links = {link.name: str(link.readlink()) for link in modules.iterdir()}
+    assert links == {"lib": "../packages/lib", "all": "../packages", "gone": "../nowhere"}
+    assert (modules / "lib" / "index").read_text() == (modules / "all" / "lib" / "index").read_text() == "1"
+    (modules / "lib").unlink()
+    before = archive.tree_digest(tmp_path / "out")
+    (modules / "lib").symlink_to("../packages")
+    assert archive.tree_digest(tmp_path / "out") != before
+
+
+def test_another_target_of_a_link_is_another_input(tmp_path: Path) -> None:
+    root = tree(tmp_path / "one", a="1", b="1")
+    (root / "link").symlink_to("a")
+    first = digest(root, {})
+    (root / "link").unlink()
+    (root / "link").symlink_to("b")
+    assert digest(root, {}) != first
+
+
+def test_what_is_left_out_is_told_by_pattern(tmp_path: Path) -> None:
+    names = {f"d{number}__x.pyc".replace(".", "_"): "1" for number in range(7)}
+    root = tree(tmp_path / "one", a="1", log__a="1", app__log__b="1", **names)
+    left_out: dict[str, list[str]] = {}
+    found = [name for name, _ in archive.tree_files(root, ["/log", "x_pyc"], left_out=left_out)]
+    assert found == ["a", "app/log/b"]
+    assert archive.left_out_lines(left_out) == [
+        "log (/log)",
+        "d0/x_pyc, d1/x_pyc, d2/x_pyc, d3/x_pyc, d4/x_pyc and 2 more (x_pyc)",
+    ]
+    kept = [name for name, _ in archive.tree_files(root, ["/log", "d?"], ["log/a", "d3"])]
+    assert kept == ["a", "app/log/b", "d3/x_pyc", "log/a"]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +166,11 @@ def test_a_link_in_the_source_is_refused_unless_excluded(tmp_path: Path) -> None
         (member("/etc/cron.d/x"), "archive member '/etc/cron.d/x' would leave the release's folder"),
         (member("a/../../x"), "archive member 'a/../../x' would leave the release's folder"),
         (member("a\nb"), r"archive member 'a\\nb' would leave the release's folder"),
-        (member("a", tarfile.SYMTYPE, link="/etc"), "archive member 'a' is neither a file nor a folder"),
+        (member("a", tarfile.SYMTYPE, link="/etc"), "archive member 'a' is a link to '/etc', which leaves"),
+        (member("a/b", tarfile.SYMTYPE, link="../../c"), "archive member 'a/b' is a link to '../../c', which leaves"),
+        (member("a", tarfile.SYMTYPE, link="good/../../c"), "archive member 'a' is a link to 'good/../../c', which"),
+        (member("a", tarfile.SYMTYPE, link="b/.."), "archive member 'a' is a link to 'b/..', which leaves"),
+        (member("good/b", tarfile.SYMTYPE, link="../.."), "archive member 'good/b' is a link to '../..', which leaves"),
         (member("a", tarfile.LNKTYPE, link="b"), "archive member 'a' is neither a file nor a folder"),
         (member("a", tarfile.CHRTYPE), "archive member 'a' is neither a file nor a folder"),
         (member("a", tarfile.FIFOTYPE), "archive member 'a' is neither a file nor a folder"),
@@ -127,6 +180,14 @@ def test_a_link_in_the_source_is_refused_unless_excluded(tmp_path: Path) -> None
 def test_an_unsafe_member_refuses_the_whole_archive(tmp_path: Path, bad: tarfile.TarInfo, message: str) -> None:
     file = tar_with(tmp_path, member("good"), bad)
     with pytest.raises(archive.ArchiveError, match=message):
+        archive.unpack(file, tmp_path / "out", 1)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("second", [member("a/passwd"), member("a"), member("a", tarfile.DIRTYPE)])
+def test_nothing_is_unpacked_through_a_link(tmp_path: Path, second: tarfile.TarInfo) -> None:
+    file = tar_with(tmp_path, member("b/c"), member("a", tarfile.SYMTYPE, link="b"), second)
+    with pytest.raises(archive.ArchiveError, match=f"archive member '{second.name}' is written through a link"):
         archive.unpack(file, tmp_path / "out", 1)
     assert not (tmp_path / "out").exists()
 

@@ -62,12 +62,16 @@ def test_a_failing_command_shows_its_output_without_credentials(builder: Any, op
         match=r"(?s)`sh -c .* failed in the build of demo \(which has no network\):\nfrom https://\*\*\*@index/",
     ):
         builder.Build(options).run()
-    assert [file.name for file in Path(options["dir"]).iterdir()] == ["cache"]
+    assert sorted(file.name for file in Path(options["dir"]).iterdir()) == ["cache", "demo-1.0.log"]
+    log = (Path(options["dir"]) / "demo-1.0.log").read_text()
+    assert log.startswith("$ sh -c ")
+    assert log.endswith("\nfrom https://***@index/\n")
+    assert "secret" not in log
 
 
 def test_this_machine_in_a_file_is_an_error(builder: Any, options: dict[str, Any]) -> None:
     options["commands"] = [["sh", "-c", "command -v ansible > where"]]
-    with pytest.raises(builder.ArchiveError, match="where names a folder of this controller"):
+    with pytest.raises(builder.ArchiveError, match="where of the release of demo names a folder of this controller"):
         builder.Build(options).run()
     options["strip"] = ["where"]
     assert builder.Build(options).run()
@@ -98,7 +102,9 @@ def test_archives_are_for_the_account_and_its_group(builder: Any, options: dict[
     modes = {path.name: oct(path.stat().st_mode & 0o7777) for path in (build.dir, *build.dir.iterdir())}
     assert modes.pop(build.dir.name) == "0o2770"
     assert set(modes.pop("cache")) <= set("0o7520")
-    assert modes == dict.fromkeys(("demo-1.0.tar.gz", "demo-1.0.tar.gz.sha256", "demo-1.0.json", ".lock"), "0o640")
+    assert modes == dict.fromkeys(
+        ("demo-1.0.tar.gz", "demo-1.0.tar.gz.sha256", "demo-1.0.json", "demo-1.0.log", ".lock"), "0o640"
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,3 +119,115 @@ def test_archives_are_for_the_account_and_its_group(builder: Any, options: dict[
 def test_errors_say_what_to_do(builder: Any, options: dict[str, Any], change: dict[str, Any], message: str) -> None:
     with pytest.raises(builder.ArchiveError, match=message):
         builder.Build({**options, **change}).run()
+
+
+def packed(build: Any) -> list[str]:
+    build.run()
+    with tarfile.open(build.archive) as tar:
+        return tar.getnames()
+
+
+def write(options: dict[str, Any], **files: str) -> None:
+    """Write files of the source; `a__b` stands for the path a/b."""
+    for name, text in files.items():
+        file = Path(options["source"], *name.split("__"))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+
+def test_paths_of_the_build_may_stand_in_a_release(builder: Any, options: dict[str, Any]) -> None:
+    options["commands"] = [
+        ["sh", "-c", 'mkdir .next; echo "{\\"appDir\\": \\"$PWD\\"}" > .next/required-server-files.json']
+    ]
+    assert ".next/required-server-files.json" in packed(builder.Build(options))
+
+
+def test_own_commands_have_own_variables_and_files_of_the_runtime(builder: Any, options: dict[str, Any]) -> None:
+    options |= {
+        "files": {"bin/say": '#!/bin/sh\necho "$1"\n'},
+        "fetch": [["sh", "-c", "echo ${VITE_API-none} > fetched"]],
+        "commands": [["sh", "-c", "bin/say $VITE_API > built; cat .env.production /build/tools/note >> built"]],
+        "environment": {"VITE_API": "https://api.test", "CI": False},
+        "tools": {"note": "a helper\n"},
+    }
+    write(options, **{".env.production": "VITE_TITLE=Shop\n"})
+    build = builder.Build(options)
+    assert packed(build) == ["app.py", "bin/say", "built", "fetched"]
+    with tarfile.open(build.archive) as tar:
+        said = {name: tar.extractfile(name).read().decode() for name in ("fetched", "built")}  # type: ignore[union-attr]
+    assert said == {"fetched": "none\n", "built": "https://api.test\nVITE_TITLE=Shop\na helper\n"}
+    assert ".env.production (read by the build only)" in json.loads(build.record.read_text())["left_out"]
+    changed = builder.Build({**options, "environment": {"VITE_API": "https://other.test"}})
+    assert changed.built_sha256() == ""
+    with pytest.raises(builder.ArchiveError, match="app_build_environment has PATH, which the build sets"):
+        builder.Build({**options, "environment": {"PATH": "/evil"}})
+
+
+def test_settings_of_a_build_never_get_into_the_release(builder: Any, options: dict[str, Any]) -> None:
+    write(options, **{".env.production": "VITE_TITLE=Shop\n"})
+    options["own_include"] = [".env.production"]
+    options["commands"] = [["sh", "-c", "mkdir -p .next/standalone; cp .env.production .next/standalone"]]
+    assert packed(builder.Build(options)) == ["app.py", "bin/start"]
+
+
+def test_runtime_folders_are_left_out_at_the_root_and_listed(builder: Any, options: dict[str, Any]) -> None:
+    write(options, dist__a="old", packages__x__dist__b="1", app__log__c="1", log__d="1", README="1")
+    options |= {"exclude": ["/dist", "/log"], "include": ["app", "packages", "dist", "bin"]}
+    build = builder.Build(options)
+    assert packed(build) == ["app/log/c", "bin/start", "packages/x/dist/b"]
+    assert json.loads(build.record.read_text())["left_out"] == [
+        "dist (/dist)",
+        "log (/log)",
+        "README, app.py, notes.txt (not what is packed of this runtime's releases)",
+    ]
+
+
+def test_the_inventory_has_the_last_word_on_what_is_packed(builder: Any, options: dict[str, Any]) -> None:
+    write(options, docs__a="1", docs__b="1", web__x="1", web__tests__y="1", log__keep="1", log__other="1")
+    options |= {
+        "exclude": ["/log"], "include": ["web"], "own_include": ["docs/a", "log/keep"],
+        "own_exclude": ["tests", "web/node_modules"],
+        "fetch": [["sh", "-c", "mkdir -p web/node_modules web/lib/tests; touch web/node_modules/f web/lib/tests/t"]],
+    }  # fmt: skip
+    # A name without a slash is meant for one's own files, and not for those of dependencies.
+    assert packed(builder.Build(options)) == ["docs/a", "log/keep", "web/lib/tests/t", "web/x"]
+
+
+def test_a_link_to_what_is_not_packed_is_refused(builder: Any, options: dict[str, Any]) -> None:
+    write(options, packages__lib__index="1")
+    options |= {"include": ["node_modules"]}
+    options["fetch"] = [["sh", "-c", "mkdir node_modules; ln -s ../packages/lib node_modules/lib"]]
+    with pytest.raises(
+        builder.ArchiveError, match=r"(?s)links to what is not packed:\n  node_modules/lib -> packages/lib\n"
+    ):
+        builder.Build(options).run()
+    options["own_include"] = ["packages"]
+    assert packed(builder.Build(options)) == ["node_modules/lib", "packages/lib/index"]
+
+
+def test_a_link_of_a_build_to_the_controller_is_refused_by_name(builder: Any, options: dict[str, Any]) -> None:
+    options["commands"] = [["ln", "-s", "/etc/passwd", "users"]]
+    with pytest.raises(builder.ArchiveError, match="users is a link to /etc/passwd, which is outside of the source"):
+        builder.Build(options).run()
+
+
+def test_a_failed_build_begins_with_the_cause_and_names_its_log(builder: Any, options: dict[str, Any]) -> None:
+    script = """
+echo 'npm error code 1'
+echo 'addon.cc:1:10: fatal error: Python.h: No such file or directory'
+for n in $(seq 500); do echo "  step $n"; done
+echo 'npm help'
+exit 1
+"""
+    options["commands"] = [["sh", "-c", script]]
+    with pytest.raises(builder.ArchiveError) as error:
+        builder.Build(options).run()
+    told = str(error.value).split("(which has no network):\n")[1].splitlines()
+    log = Path(options["dir"]) / "demo-1.0.log"
+    assert told[:2] == ["npm error code 1", "addon.cc:1:10: fatal error: Python.h: No such file or directory"]
+    assert told[-2:] == [
+        "-> Python.h is missing on this controller: apt-get install python3-dev",
+        f"The whole log: {log}",
+    ]
+    assert len(told) < 15
+    assert "  step 250\n" in log.read_text()

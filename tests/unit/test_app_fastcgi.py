@@ -93,6 +93,16 @@ def test_a_script_is_asked_for_by_its_real_path(service: Any, tmp_path: Path) ->
     assert b"REQUEST_URI/healthz" in heard[0]
 
 
+def test_a_script_is_asked_as_by_a_visitor_of_the_site(service: Any, tmp_path: Path) -> None:
+    socket_, where = tmp_path / "fpm.sock", ("10.0.0.1", 8000, "/healthz", 5, 200, "")
+    moved = piece(6, b"Status: 301\r\nLocation: https://www.shop.example/\r\n\r\n") + piece(3, END)
+    with answering(socket_, moved) as heard:
+        said = service.FastCgiGate(*where, str(socket_), "index.php", host="shop.example").ask(5)
+    assert said == "status 301 to https://www.shop.example/"
+    for pair in (b"HTTP_HOSTshop.example", b"HTTPSon", b"HTTP_X_FORWARDED_PROTOhttps", b"SERVER_NAMEshop.example"):
+        assert pair in heard[0]
+
+
 def test_nobody_there_is_said(service: Any, tmp_path: Path) -> None:
     assert "No such file" in gate(service, tmp_path / "fpm.sock").ask(5)
     assert gate(service, tmp_path / "fpm.sock").url == f"/healthz over FastCGI ({tmp_path}/fpm.sock)"
@@ -147,7 +157,8 @@ def test_where_an_application_is_asked_follows_from_its_environment(
     (tmp_path / "shop.env").write_text(release_module.environment_file(here))
     options = {
         "name": "shop", "root": "/srv", "user": "shop", "address": "10.0.0.1", "port": 8000, "health_path": "/healthz",
-        "health_timeout": 5, "health_status": 200, "health_body": "",
+        "health_timeout": 5, "health_status": 200, "health_body": "", "health_host": "shop.example",
         "state": "released", "unit": unit, "environment": environment,
     }  # fmt: skip
-    assert release_module.Deployment(options, check_mode=False).gate.url == url
+    gate = release_module.Deployment(options, check_mode=False).gate
+    assert (gate.url, gate.host) == (url, "shop.example")

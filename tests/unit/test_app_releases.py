@@ -121,7 +121,7 @@ def deployment(releases: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     usual = {
         "name": "shop", "root": str(tmp_path), "user": "shop", "state": "released", "unit": "", "environment": {},
         "address": "127.0.0.1", "port": 3000, "health_path": "/", "health_timeout": 1, "health_status": 200,
-        "health_body": "", "unproven": False, "keep": 1, "reason": "",
+        "health_body": "", "health_host": "", "unproven": False, "keep": 1, "reason": "",
     }  # fmt: skip
     return lambda **options: module.Deployment({**usual, **options}, False)
 
@@ -144,6 +144,22 @@ def test_what_an_interrupted_run_replaced_is_still_what_to_go_back_to(
     one = deployment(unproven=unproven)
     one.remember("1", "2", [], 5.0)
     assert one.held(current, "2").get("release", "") == held
+
+
+def test_a_report_says_what_came_what_was_written_and_what_to_do(deployment: Any) -> None:
+    one = deployment(health_host="shop.example", health_path="/healthz")
+    said = one.report("2", "status 400: <h1>Bad Request (400)</h1>", "Release 1 was put back and answers.", "booted")
+    assert said.splitlines() == [
+        "shop 2 did not answer 200 at http://127.0.0.1:3000/healthz for shop.example within 1 s (status 400: "
+        "<h1>Bad Request (400)</h1>). Release 1 was put back and answers.",
+        "What the unit wrote:",
+        "booted",
+        "Hint: Django refuses the host name shop.example: add it to ALLOWED_HOSTS, or set app_health_host to one that "
+        "it accepts.",
+        "Correct the application or its settings (app_environment, app_secrets, app_health_path, app_health_host, "
+        "app_health_timeout) and deploy again; `journalctl -u shop.service` on the host has the rest.",
+    ]
+    assert "Hint" not in one.report("2", "status 500", "", "")
 
 
 def test_nothing_is_put_back_that_is_gone_or_was_not_replaced(releases: Any, deployment: Any) -> None:

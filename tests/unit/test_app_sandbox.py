@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -45,7 +46,7 @@ tried("signal", lambda: os.kill(targets["pid"], 0))
 tried("cache", lambda: pathlib.Path("/build/cache/mark").write_text(sys.argv[1]))
 tried("cached", lambda: pathlib.Path("/build/cache/mark").read_text())
 tried("mount", lambda: os.system("mount -t tmpfs none /mnt 2>/dev/null") and 1 / 0)
-# The path names the workshop's tools, as no release may.
+# The path names the toolchain, as no release may.
 found["home"] = os.environ["HOME"]
 found["environment"] = {name: value for name, value in os.environ.items() if name != "PATH"}
 pathlib.Path(f"report-{sys.argv[1]}.json").write_text(json.dumps(found))
@@ -190,7 +191,7 @@ def test_the_settings_of_an_index_are_seen_by_its_tool_only(
 
 
 def test_a_link_left_by_a_build_is_not_written_through(builder: Any, operator: Operator) -> None:
-    options = operator.command("ln", "-s", str(operator.root / "home"), "bin")
+    options = operator.command("sh", "-c", f"rm -r bin; ln -s {operator.root / 'home'} bin")
     options["files"] = {"bin/.npmrc": "planted\n"}
     said = r"left the link bin, and bin/\.npmrc of the release would be written through it: nothing was packed"
     with pytest.raises(builder.ArchiveError, match=said):
@@ -247,8 +248,9 @@ def test_a_hostile_dependency_is_fetched_and_not_run(builder: Any, operator: Ope
         source = Path(operator.options["source"])
         (source / "package.json").write_text(json.dumps(top))
         (source / "package-lock.json").write_text(json.dumps(lock))
-        recipe = yaml.safe_load((ROOT / "roles" / "node_app" / "tasks" / "run.yml").read_text())[0]["vars"]["app_build"]
-        build = builder.Build({**operator.options, "fetch": recipe["fetch"], "strip": recipe["strip"]})
+        recipe = yaml.safe_load((ROOT / "roles" / "node_app" / "vars" / "main.yml").read_text())
+        fetch = recipe["__node_app_managers"]["npm"]["fetch"]
+        build = builder.Build({**operator.options, "fetch": fetch, "strip": recipe["__node_app_strip"]})
         build.run()
         server.shutdown()
     with tarfile.open(build.archive) as tar:
@@ -260,6 +262,23 @@ def test_a_hostile_dependency_is_fetched_and_not_run(builder: Any, operator: Ope
 def test_composer_runs_neither_scripts_nor_plugins_while_it_fetches() -> None:
     words = yaml.safe_load((ROOT / "roles" / "laravel_app" / "vars" / "main.yml").read_text())["__laravel_app_composer"]
     assert {"--no-plugins", "--no-scripts"} <= set(words)
+
+
+@pytest.mark.parametrize("folder", ["/tmp", "/var/tmp"])  # noqa: S108 (where a checkout may be)
+def test_tools_of_a_checkout_below_tmp_are_found(monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    with tempfile.TemporaryDirectory(dir=folder) as checkout:
+        tools = Path(checkout, ".venv", "bin")
+        for path in (tools, *(Path(checkout, name) for name in ("source", "scratch", "cache"))):
+            path.mkdir(parents=True)
+        (tools / "tool").write_text("#!/bin/sh\necho found; touch $(dirname $0)/planted\n")
+        (tools / "tool").chmod(0o755)
+        monkeypatch.setattr(sandbox, "TOOLS", tools)
+        made = sandbox.Sandbox(*(Path(checkout, name) for name in ("source", "scratch", "cache")))
+        done = subprocess.run(
+            made.words(["tool"], fetch=False), env=sandbox.environment(), capture_output=True, text=True, check=False
+        )
+        assert done.stdout == "found\n", done.stderr
+        assert not (tools / "planted").exists()
 
 
 def test_without_bubblewrap_nothing_is_built(

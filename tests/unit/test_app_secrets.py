@@ -13,7 +13,7 @@ KEY = "-----BEGIN {}PRIVATE " + "KEY-----\n"
 VAULT = "$ANSIBLE_" + "VAULT;1.1;AES256\n" + "6231" * 20 + "\n"
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\n" + BODY + "-----END CERTIFICATE-----\n"
 NAMES = (
-    ".env", ".env.production", "deploy/prod.env", ".envrc", "server.key", "id_rsa", "id_ed25519",
+    ".env", ".env.local", "deploy/prod.env", ".envrc", "server.key", "id_rsa", "id_ed25519",
     "keys/id_ed25519_deploy", ".ssh/config",
     ".aws/credentials", ".gnupg/x", "client.p12", "client.pfx", "Trust.JKS", "x.keystore", ".netrc",
     ".git-credentials", ".pypirc", ".pgpass", ".my.cnf", ".htpasswd", ".vault_pass", ".vault_pass.txt", "vault.yml",
@@ -82,6 +82,20 @@ def test_every_secret_of_a_source_is_named(builder: Any, options: dict[str, Any]
 def test_what_is_public_passes(builder: Any, options: dict[str, Any]) -> None:
     write(Path(options["source"]), PUBLIC)
     assert builder.Build(options).run()
+
+
+def test_what_only_looks_like_a_secret_is_packed_by_its_whole_path(builder: Any, options: dict[str, Any]) -> None:
+    write(Path(options["source"]), {"slides/talk.key": "x\n"})
+    for pattern in ("*.key", "slides"):
+        with pytest.raises(builder.ArchiveError, match=r"slides/talk\.key: a private key"):
+            builder.Build({**options, "own_include": [pattern]}).run()
+    assert builder.Build({**options, "own_include": ["slides/talk.key"]}).run()
+
+
+def test_settings_of_a_build_may_hold_no_key(builder: Any, options: dict[str, Any]) -> None:
+    write(Path(options["source"]), {".env.production": 'KEY="' + KEY.format("RSA ") + BODY + '"\n'})
+    with pytest.raises(builder.ArchiveError, match=r"\.env\.production: a private key"):
+        builder.Build(options).run()
 
 
 def test_a_secret_that_a_build_writes_is_refused(builder: Any, options: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,37 @@ def test_a_server_that_speaks_no_http_is_quoted_on_one_line(service: Any) -> Non
         thread.join(timeout=5)
     assert "go away" in said
     assert said.isprintable()
+
+
+class Framework(BaseHTTPRequestHandler):
+    """Looks at each request as Django and Rails do: at its host name, and at what a proxy says of its scheme."""
+
+    def do_GET(self) -> None:
+        host = self.headers["Host"]
+        if host != "shop.example":
+            self.send_response(400)
+        elif self.headers["X-Forwarded-Proto"] != "https":
+            self.send_response(301)
+            self.send_header("Location", f"https://{host}{self.path}")
+        else:
+            self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<h1>Bad Request (400)</h1>" if host != "shop.example" else b"")
+
+    def log_message(self, *words: Any) -> None:
+        """Log nothing."""
+
+
+def test_the_gate_asks_as_a_visitor_of_the_site(service: Any) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Framework) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        where = ("127.0.0.1", server.server_address[1], "/healthz", 5)
+        by_name, by_address = service.Gate(*where, host="shop.example"), service.Gate(*where)
+        said = by_name.ask(5), by_address.ask(5), service.Gate(*where, host="other.example").ask(5)
+        server.shutdown()
+    assert said[0] == ""
+    assert said[1:] == ("status 400: <h1>Bad Request (400)</h1>",) * 2
+    assert "Django refuses an address as the host name" in by_address.hint(said[1], "")
 
 
 def test_systemd_command() -> None:

@@ -189,7 +189,7 @@ def linked(tmp_path: Path) -> Path:
 def test_a_link_in_an_archive_is_refused_unless_excluded(builder: Any, options: dict[str, Any], tmp_path: Path) -> None:
     made = linked(tmp_path)
     options["source_archive"] = {"location": str(made), "sha256": sum_of(made)}
-    with pytest.raises(builder.ArchiveError, match="archive member 'demo/out' is neither a file nor a folder"):
+    with pytest.raises(builder.ArchiveError, match="archive member 'out' is a link to '/etc', which leaves the"):
         builder.Build(options).run()
     options["exclude"] = [*options["exclude"], "out"]
     build = builder.Build(options)

@@ -97,7 +97,6 @@ def test_a_groups_own_file_ranks_above_the_entry(environment: Path) -> None:
         "applications: shop\n",
         "applications: [shop, {port: 3}, {name: [a]}, {name: 'a b'}]\n",
         "applications:\n",
-        "applications: [\n",
     ],
 )
 def test_what_is_no_list_of_applications_is_left_to_preflight(environment: Path, text: str) -> None:

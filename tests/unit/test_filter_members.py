@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible.plugins.loader import filter_loader
+from ansible_collections.gatehouse.core.plugins.module_utils.health import visitor_headers
 
 
 def pure(name: str) -> Callable[..., Any]:
@@ -63,7 +64,7 @@ def test_an_upstream_that_loses_its_last_member_is_named(given: dict[str, str], 
     assert pure("unserved_upstreams")([upstream(states=given)], names) == found
 
 
-SITES = [
+SITES: list[dict[str, Any]] = [
     {"name": "none", "server_names": ["none.example"], "locations": [{"path": "/", "redirect": {"to": "/x"}}]},
     {
         "name": "shop",
@@ -85,9 +86,17 @@ def test_a_member_is_asked_where_and_as_the_proxy_does() -> None:
             "port": 443,
             "tls_name": "shop.members.internal",
             "ca": "",
-            "headers": {"Host": "www.shop.example", "X-Forwarded-Proto": "http"},
+            "headers": visitor_headers("www.shop.example", "http"),
         }
     ]
+
+
+def test_visitors_ask_an_upstream_by_its_sites_first_name() -> None:
+    assert [pure("site_host")(SITES, name) for name in ("shop", "other")] == ["www.shop.example", ""]
+    wildcards = [{**SITES[1], "server_names": ["*.shop.example"]}]
+    assert pure("site_host")(wildcards, "shop") == ""
+    [asked] = pure("member_endpoints")([upstream()], ["web1"], wildcards)
+    assert asked["headers"] == {"X-Forwarded-Proto": "http"}
 
 
 def test_a_member_of_several_upstreams_is_asked_for_each_as_nginx_verifies_it() -> None:

@@ -37,6 +37,8 @@ def test_accepted(filters: Filters, name: str, value: object, result: object) ->
         ("network_port", "80", '"80" is no port; write an integer from 1 to 65535'),
         ("network_port", True, "true is no port; write an integer from 1 to 65535"),
         ("network_address", "10.0.0.256", '"10.0.0.256" is no IP address; write one such as 10.0.0.5 or fd00::5'),
+        ("network_address", "fe80::1%eth0", '"fe80::1%eth0" names an interface; write an address without %'),
+        ("network_range", "fe80::1%eth0", '"fe80::1%eth0" names an interface; write an address without %'),
         ("network_address", "[fd00::5]", '"[fd00::5]" is no IP address; write one such as 10.0.0.5 or fd00::5'),
         ("network_address", 167772165, "167772165 is no IP address; write one such as 10.0.0.5 or fd00::5"),
         ("network_range", "10.0.0.5/24", '"10.0.0.5/24" has bits set outside its network; write 10.0.0.0/24'),

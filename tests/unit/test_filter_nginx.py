@@ -303,3 +303,32 @@ def test_through_templar(render: Callable[..., Any], expression: str, result: ob
         "flag": True,
     }
     assert render(expression, values=values) == result
+
+
+@pytest.mark.parametrize("value", ["[fe80::1]", "[fe80::1%eth0]", "fe80::1%eth0"])
+def test_nobody_listens_to_an_interfaces_own_address(filters: Filters, value: str) -> None:
+    with pytest.raises(AnsibleFilterError, match="is no address to listen on"):
+        filters("listen_address")(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "longest", "message"),
+    [
+        ("nginx_path", "/" + "a" * 254, "is too long a path for nginx; write at most 255 letters"),
+        ("location_path", "[" + "a" * 3998 + "]", "is too long for nginx; write at most 4000 characters"),
+        ("header_text", "a" * 4000, "is too long for nginx; write at most 4000 characters"),
+        ("header_text", '"' * 2000, "is too long for nginx; write at most 4000 characters"),
+        ("request_header_value", "a" * 4000, "is too long for nginx; write at most 4000 characters"),
+        ("redirect_target", "/" + "a" * 3999, "is too long for nginx; write at most 4000 characters"),
+    ],
+)
+def test_what_is_too_long_for_nginx(filters: Filters, name: str, longest: str, message: str) -> None:
+    assert filters(name)(longest) == longest
+    with pytest.raises(AnsibleFilterError, match=message):
+        filters(name)(longest + longest[-1])
+
+
+def test_a_size_beyond_all_disks_is_refused(filters: Filters) -> None:
+    assert filters("nginx_size")("8388608g") == "8589934592m"
+    with pytest.raises(AnsibleFilterError, match="is more than nginx can count; write a smaller size"):
+        filters("nginx_size")("8388609g")

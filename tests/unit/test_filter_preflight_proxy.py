@@ -56,19 +56,19 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({SITE + "https": False, SITE + "http": "serve", SITE + "client_certificates": {"mode": "required", "ca": "x"}},
      "proxy_sites[0].client_certificates cannot be asked for with https: false; write https: true"),
     ({SITE + "https": False, SITE + "http": "serve", SITE + "basic_auth": {"users": [{"name": "a"}]}},
-     "proxy_sites[0].basic_auth sends passwords in clear, because the site has no HTTPS; write https: true"),
+     "proxy_sites[0].basic_auth sends passwords in plaintext, because the site has no HTTPS; write https: true"),
     ({SITE + "http": "serve", SITE + "basic_auth": {"users": [{"name": "a"}]}},
-     "proxy_sites[0].basic_auth sends passwords in clear, because http: serve answers on port 80 too; write http:"
+     "proxy_sites[0].basic_auth sends passwords in plaintext, because http: serve answers on port 80 too; write http:"
      " redirect, unless only a balancer with TLS comes by port 80"),
     ({SITE + "http": "serve", PLACE + "basic_auth": {"users": [{"name": "a"}]}},
-     "proxy_sites[0].locations[0].basic_auth sends passwords in clear, because http: serve answers on port 80 too;"
+     "proxy_sites[0].locations[0].basic_auth sends passwords in plaintext, because http: serve answers on port 80 too;"
      " write http: redirect, unless only a balancer with TLS comes by port 80"),
     ({SITE + "http": "serve", SITE + "client_certificates": {"mode": "required", "ca": "x"}},
-     "proxy_sites[0].client_certificates.mode required lets nobody in who comes in clear, and http: serve answers on"
-     " port 80; write http: redirect or refuse, or mode: optional"),
+     "proxy_sites[0].client_certificates.mode required lets nobody in who comes in plaintext, and http: serve answers"
+     " on port 80; write http: redirect or refuse, or mode: optional"),
     ({SITE + "http": "serve", SITE + "client_certificates": {"mode": "optional", "ca": "x", "names": ["ann"]}},
-     "proxy_sites[0].client_certificates.names lets nobody in who comes in clear, and http: serve answers on port 80;"
-     " write http: redirect or refuse, or take the names away"),
+     "proxy_sites[0].client_certificates.names lets nobody in who comes in plaintext, and http: serve answers on port"
+     " 80; write http: redirect or refuse, or take the names away"),
     ({SITE + "client_certificates": {"names": ["ann"]}},
      "proxy_sites[0].client_certificates.names has no meaning with mode: none: everybody would get 403;"
      " write mode: required, or take it away"),
@@ -110,6 +110,32 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
      "proxy_sites[0].basic_auth.realm has a quotation mark, which would end it; write it without"),
     ({PLACE + "basic_auth": {"realm": "Staff"}},
      "proxy_sites[0].locations[0].basic_auth.users is empty: nobody would be asked; write users, or take realm away"),
+    ({SITE + "catch_all": True, "proxy_sites.1.catch_all": True},
+     "proxy_sites[1].catch_all of site desk is that of site shop too, and one site can answer the names that no site"
+     " has; write catch_all: false at one of them"),
+    ({SITE + "certificate": {"source": "acme"}, FILES + "path": "/.well-known/acme-challenge/x/"},
+     "proxy_sites[0].locations[1].path /.well-known/acme-challenge/x/ is the place of the challenges of the"
+     " certificate's authority; write another path, or take it away"),
+    ({FILES + "path": "/.gatehouse/"},
+     "proxy_sites[0].locations[1].path /.gatehouse/ is the place of the proxy's error pages; write another path, or"
+     " take it away"),
+    # ports
+    ({"proxy_https_port": 80},
+     "proxy_https_port 80 is proxy_http_port too; give each its own port, such as 80 and 443"),
+    ({"proxy_https_port": 0, "proxy_http_port": 0},
+     "proxy_https_port 0 is proxy_http_port too: nobody could reach the proxy; give each its own port, such as 80"
+     " and 443"),
+    ({"proxy_http_port": 0, SITE + "http": "refuse"},
+     "proxy_sites[1].http redirect needs proxy_http_port, which is 0; write http: refuse, or a port"),
+    ({"proxy_http_port": 0, SITE + "http": "refuse", SITE + "certificate": {"source": "acme"},
+      "proxy_sites.1.http": "refuse"},
+     "proxy_sites[0].certificate.source acme is asked for its challenge on proxy_http_port, which is 0;"
+     " write a port, or another source"),
+    ({"proxy_https_port": 0, SITE + "http": "serve", SITE + "https": False},
+     "proxy_sites[1].https of site desk needs proxy_https_port, which is 0; write https: false, or a port"),
+    ({"proxy_https_port": 0, SITE + "http": "serve", SITE + "https": False, "proxy_sites.1.http": "serve",
+      "proxy_sites.1.https": False, "proxy_http3": True},
+     "proxy_http3 needs proxy_https_port, which is 0; write proxy_http3: false, or a port"),
     # who answers
     ({PLACE + "upstream": ""},
      "proxy_sites[0].locations[0].upstream is missing, and so are redirect.to and static.dir: nothing would answer;"
@@ -254,7 +280,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({POOL + "transport": "https", "proxy_upstream_ca": "/srv/trust.pem", POOL + "tls": {"name": "*.example.org"}},
      "proxy_upstreams[0].tls.name *.example.org is no name that can be asked for; write one full name"),
     ({POOL + "tls": {"name": "shop.example.org"}},
-     "proxy_upstreams[0].tls.name has no meaning with transport: http, which is in clear (upstream shop);"
+     "proxy_upstreams[0].tls.name has no meaning with transport: http, which is in plaintext (upstream shop);"
      " take it away, or write transport: mtls"),
     ({"proxy_upstreams.1": {**SOUND["proxy_upstreams"][0], "name": "Shop"}},
      "proxy_upstreams[1].name Shop is shop in other letters, and nginx does not tell them apart; give each its own"
@@ -265,6 +291,8 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"proxy_caches.1": {"name": "upstream_shop"}},
      "proxy_caches[1].name upstream_shop is the name of the memory of proxy_upstreams[0]; give the cache another name"),
     ({"proxy_caches.0.size": "16k"}, "proxy_caches[0].size 16k is too little memory for a zone; write at least 32k"),
+    ({"proxy_rate_limits.0.size": "2g"},
+     "proxy_rate_limits[0].size 2g is more memory than a zone can have; write at most 1g"),
     ({"proxy_rate_limits.0.size": "1000"},
      "proxy_rate_limits[0].size 1000 is too little memory for a zone; write at least 32k"),
     ({"proxy_caches.0.path": "/c", "proxy_caches.1": {"name": "b", "path": "/c/"}},
@@ -359,6 +387,8 @@ def test_what_is_right_in_the_same_places(filters: Filters) -> None:
         "proxy_real_ip_sources": ["10.0.0.9"],
         "proxy_hsts_preload": True,
         "proxy_hsts_include_subdomains": True,
+        SITE + "catch_all": True,
+        "proxy_https_port": 8443,
     }.items():
         written(values, path, value)
     assert problems(filters, values) == []

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 from ansible.errors import AnsibleFilterError
+
+from .conftest import ROOT
 
 Filters = Callable[[str], Callable[..., Any]]
 NAME = (
@@ -61,3 +64,36 @@ def test_refused(filters: Filters, name: str, value: object, message: str) -> No
     with pytest.raises(AnsibleFilterError) as error:
         filters(name)(value)
     assert error.value.message == message
+
+
+@pytest.mark.parametrize("value", ["", "yes", "two\nlines\tand a tab", 0, -5])
+def test_an_environment_variable_is_text_or_an_integer(filters: Filters, value: object) -> None:
+    assert filters("environment_variable")({"_A1": value}) == {"_A1": value}
+
+
+@pytest.mark.parametrize(
+    ("variable", "message"),
+    [
+        ({"A": True}, "the value is no text and no integer; write it in quotes, as the program expects it"),
+        ({"A": 1.5}, "the value is no text and no integer; write it in quotes, as the program expects it"),
+        ({"A": None}, "the value is no text and no integer; write it in quotes, as the program expects it"),
+        ({"A": ["x"]}, "the value is no text and no integer; write it in quotes, as the program expects it"),
+        ({"A": "x\0"}, "the value has a control character; write it without, beside newlines and tabs"),
+        ({"A-B": "x"}, '"A-B" is no name of an environment variable; write letters, digits and _'),
+        ({"1A": "x"}, '"1A" is no name of an environment variable; write letters, digits and _'),
+    ],
+)
+def test_what_an_environment_file_cannot_hold(filters: Filters, variable: Any, message: str) -> None:
+    with pytest.raises(AnsibleFilterError) as error:
+        filters("environment_variable")(variable)
+    assert error.value.message == message
+
+
+def test_preflight_refuses_it_where_it_is_written(filters: Filters) -> None:
+    spec = ROOT / "roles" / "app" / "meta" / "argument_specs.yml"
+    options = yaml.safe_load(spec.read_text())["argument_specs"]["main"]["options"]
+    given = {"DEBUG": False, "RATE": 0.5, "PORT": 80}
+    for name in ("app_environment", "app_secrets", "app_runtime_environment"):
+        found = filters("spec_problems")(given, options[name], name)
+        assert [one["at"] for one in found] == [f"{name}.DEBUG", f"{name}.RATE"]
+        assert {one["remedy"] for one in found} == {"write it in quotes, as the program expects it"}

@@ -26,6 +26,7 @@ OPTIONS = {
     "path": "/healthz",
     "status": 200,
     "body": "",
+    "host": "",
     "tries": 1,
     "timeout": 2,
     "ca": "",
@@ -101,6 +102,17 @@ def test_a_good_answer_is_no_problem(probe: Any, serve: Serve) -> None:
 )
 def test_another_answer_is_told(probe: Any, serve: Serve, answer: Any, options: Any, problem: str) -> None:
     assert probe.probe(serve(answer)[1], {**OPTIONS, **options}) == problem
+
+
+def test_an_applications_own_name_goes_before_its_sites(probe: Any, serve: Serve) -> None:
+    server, endpoint = serve((200, ""), headers={"Host": "shop.example", "X-Forwarded-Proto": "http"})
+    assert probe.probe(endpoint, {**OPTIONS, "host": "own.example"}) == ""
+    [asked] = server.asked
+    assert (asked["Host"], asked["X-Forwarded-Host"], asked["X-Forwarded-Proto"]) == (
+        "own.example",
+        "own.example",
+        "http",
+    )
 
 
 def test_it_is_asked_again_until_it_is_well(probe: Any, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """An application that answers with what it was asked, and misbehaves on demand.
 
-The query says how: ?status=500 &sleep=2 &size=5000 &type=text/plain &header=Name:value (any number).
+The query says how: ?status=500 &sleep=2 &size=5000 &type=text/plain &header=Name:value (any number), and &bulk=30000
+for a header of that many bytes.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         for header in query.get("header", []):
             self.send_header(*header.split(":", 1))
+        if "bulk" in query:
+            self.send_header("X-Bulk", "b" * int(query["bulk"][0]))
         self.send_header("Content-Type", query.get("type", ["application/json"])[0])
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -77,7 +77,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     @staticmethod
     def _decided(options: dict[str, Any]) -> dict[str, Any]:
         """Return what a host only repeats and others go by: the release that was asked for, and its health page."""
-        gate = {name: options[f"health_{name}"] for name in ("path", "status", "body") if f"health_{name}" in options}
+        gate = {
+            name: options[f"health_{name}"]
+            for name in ("path", "status", "body", "host")
+            if f"health_{name}" in options
+        }
         known: dict[str, Any] = {"gate": gate} if gate else {}
         if options.get("state") == "staged" and options.get("sha256"):
             known["staged"] = f"{options['version']}-{options['sha256'][:8]}"

@@ -26,10 +26,13 @@ from ansible.module_utils.gatehouse_service import (
     environment_value,
     run,
     systemctl,
+    systemd_version,
+    understood,
 )
 from ansible_collections.gatehouse.core.plugins.module_utils.account import is_member, is_right
 from ansible_collections.gatehouse.core.plugins.module_utils.debian import not_installed
 from ansible_collections.gatehouse.core.plugins.module_utils.lock import LockedError, locked
+from ansible_collections.gatehouse.core.plugins.module_utils.unit_failures import explain
 
 DOCUMENTATION = r"""
 module: app_release
@@ -166,6 +169,12 @@ options:
     description: Text that the answer must have in it.
     type: str
     default: ''
+  health_host:
+    description:
+      - Name of the site that the page is asked for, as by a visitor over HTTPS (C(Host), C(X-Forwarded-Proto) and the
+        like); empty asks by the address.
+    type: str
+    default: ''
   health_timeout:
     description: Seconds until it must answer.
     type: int
@@ -200,7 +209,7 @@ pending: {description: "For O(state=staged), what V(released) would do; or empty
 state: {description: The state that was asked for., type: str, returned: always}
 staged: {description: "For O(state=staged), the id of the release that is ready.", type: str, returned: always}
 answers: {description: "Whether what was put back answers, or nothing had to be.", type: bool, returned: failure}
-gate: {description: "What a healthy release answers, C({path, status, body}).", type: dict, returned: always}
+gate: {description: "What a healthy release answers, C({path, status, body, host}).", type: dict, returned: always}
 serving: {description: Whether the unit is active and a release is linked., type: bool, returned: always}
 releases:
   description: "Every release here, good ones first and newest first: C({release, deployed, failed, gate, current})."
@@ -255,13 +264,14 @@ class Deployment:
         where = (options["address"], options["port"], options["health_path"], options["health_timeout"])
         wanted = (options["health_status"], options["health_body"])
         socket, script = (environment_value(text, f"APP_FASTCGI_{word}") for word in ("SOCKET", "SCRIPT"))
-        return FastCgiGate(*where, *wanted, socket, script) if socket else Gate(*where, *wanted)
+        host = options["health_host"]
+        return FastCgiGate(*where, *wanted, socket, script, host=host) if socket else Gate(*where, *wanted, host=host)
 
     def wanted_files(self) -> list[ManagedFile]:
         """Give unit and environment files as they should be."""
         options = self.options
         return [
-            ManagedFile(UNITS / self.service.unit, options["unit"], 0o644),
+            ManagedFile(UNITS / self.service.unit, understood(options["unit"], systemd_version()), 0o644),
             ManagedFile(self.egress, options["egress"], 0o644),
             ManagedFile(SETTINGS / f"{self.name}.env", environment_file(self.environment()), 0o644),
             ManagedFile(
@@ -448,12 +458,15 @@ class Deployment:
     def report(self, release: str, problem: str, outcome: str, log: str) -> str:
         """Give the text for the operator: what failed, what runs now, what the unit wrote, what to do."""
         gate, unit = self.gate, self.service.unit
+        known = "".join(f"Hint: {one}\n" for one in (gate.hint(problem, log), *explain(log)) if one)
+        asked = f" for {gate.host}" if gate.host else ""
         return (
-            f"{self.name} {release} did not answer {gate.status} at {gate.url} within {gate.timeout} s "
+            f"{self.name} {release} did not answer {gate.status} at {gate.url}{asked} within {gate.timeout} s "
             f"({problem}). {outcome}\n"
             f"What the unit wrote:\n{log or '(nothing)'}\n"
+            f"{known}"
             "Correct the application or its settings (app_environment, app_secrets, app_health_path, "
-            f"app_health_timeout) and deploy again; `journalctl -u {unit}` on the host has the rest."
+            f"app_health_host, app_health_timeout) and deploy again; `journalctl -u {unit}` on the host has the rest."
         )
 
     def prune(self, current: str) -> None:
@@ -639,6 +652,7 @@ def main() -> None:
             "health_timeout": {"type": "int", "default": 30},
             "health_status": {"type": "int", "default": 200},
             "health_body": {"type": "str", "default": ""},
+            "health_host": {"type": "str", "default": ""},
             "keep": {"type": "int", "default": 3},
         },
         supports_check_mode=True,
@@ -689,7 +703,7 @@ def main() -> None:
         log=deployment.log,
         staged=deployment.release_id() if options["state"] == "staged" else "",
         serving=bool(current) and shown["ActiveState"] == "active",
-        gate={"path": options["health_path"], "status": options["health_status"], "body": options["health_body"]},
+        gate={name: options[f"health_{name}"] for name in ("path", "status", "body", "host")},
     )  # fmt: skip
 
 

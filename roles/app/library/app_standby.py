@@ -69,6 +69,10 @@ options:
     description: Text that the answer must have in it.
     type: str
     default: ''
+  health_host:
+    description: Name of the site that the page is asked for, as by a visitor over HTTPS; empty asks by the address.
+    type: str
+    default: ''
   health_timeout:
     description: Seconds until it must answer.
     type: int
@@ -107,7 +111,7 @@ class Standby:
         self.releases = Releases(options["root"], self.name, self.user)
         self.main, self.service = Service(self.name, self.user), Service(f"{self.name}-standby", self.user)
         health = (options[f"health_{key}"] for key in ("path", "timeout", "status", "body"))
-        self.gate = Gate(options["address"], options["standby_port"], *health)
+        self.gate = Gate(options["address"], options["standby_port"], *health, host=options["health_host"])
 
     def files(self, release: str = "") -> list[ManagedFile]:
         """Give its files, for a release from those of the application as they are, else as not there."""
@@ -200,6 +204,7 @@ def main() -> None:
             "health_path": {"type": "str", "default": "/healthz"},
             "health_status": {"type": "int", "default": 200},
             "health_body": {"type": "str", "default": ""},
+            "health_host": {"type": "str", "default": ""},
             "health_timeout": {"type": "int", "default": 30},
         },
     )

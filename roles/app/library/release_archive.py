@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import posixpath
 import shutil
 import subprocess
 import tempfile
@@ -21,11 +22,15 @@ from ansible.module_utils.gatehouse_archive import (
     VERSION,
     ArchiveError,
     file_sha256,
+    inner_target,
+    left_out_lines,
     matches,
+    matching,
     tree_files,
     write_archive,
 )
-from ansible.module_utils.gatehouse_secrets import refuse_secrets
+from ansible.module_utils.gatehouse_build_log import Findings
+from ansible.module_utils.gatehouse_secrets import BUILD_ONLY, refuse_secrets
 from ansible.module_utils.gatehouse_sources import chosen_source, without_credentials
 from ansible_collections.gatehouse.core.plugins.module_utils import sandbox
 
@@ -83,8 +88,22 @@ options:
     type: list
     elements: list
     default: []
+  environment:
+    description: Variables of O(commands), not of O(fetch). They are part of the inputs; the release has none of them.
+    type: dict
+    default: {}
+  path:
+    description: Folders of the sandbox in which programs are looked for first.
+    type: list
+    elements: str
+    default: []
+  tools:
+    description: Files that commands find in C(/build/tools), name to content; they are no part of the release.
+    type: dict
+    default: {}
   files:
-    description: Extra files, path to content; one that starts with C(#!) becomes executable.
+    description:
+      - Extra files, path to content; one that starts with C(#!) becomes executable. They are there for O(commands).
     type: dict
     default: {}
   exclude:
@@ -99,6 +118,20 @@ options:
     default: []
   strip:
     description: Patterns of built files that are not packed.
+    type: list
+    elements: str
+    default: []
+  own_exclude:
+    description:
+      - Patterns of the inventory's, of source files as O(exclude), and of built files too; one without a slash does not
+        hold for what was fetched.
+    type: list
+    elements: str
+    default: []
+  own_include:
+    description:
+      - Patterns of the inventory's that are packed whatever O(exclude), O(include) and O(strip) say. One that is the
+        whole path of a file says also that it is no secret.
     type: list
     elements: str
     default: []
@@ -120,9 +153,16 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+changes: {description: What was done., type: list, elements: str, returned: always}
 archive: {description: Path of the archive., type: str, returned: always}
 sha256: {description: Its SHA-256; empty in check mode if it would have to be built., type: str, returned: always}
 release: {description: The release's id, version and first 8 digits of the SHA-256., type: str, returned: always}
+left_out:
+  description: What of the source is not in the release, a line for each pattern that left it out.
+  type: list
+  elements: str
+  returned: always
+log: {description: Path of the log of the commands., type: str, returned: always}
 inputs: {description: SHA-256 over everything the build depends on., type: str, returned: always}
 origin:
   description: Where the source came from, C({archive, sha256}) or C({repository, ref, commit}); empty for a folder.
@@ -131,8 +171,13 @@ origin:
 """
 
 LOCK_WAIT = 1800
-# What is shown of a command that failed, from its end.
-OUTPUT = 1 << 16
+# What a recipe says where it says nothing.
+RECIPE: dict[str, Any] = {
+    "fetch": [], "commands": [], "environment": {}, "path": [], "tools": {}, "files": {}, "exclude": [], "include": [],
+    "strip": [], "own_exclude": [], "own_include": [],
+}  # fmt: skip
+# Why something of the source is not packed, where no pattern says it.
+NOT_INCLUDED, FOR_THE_BUILD = "not what is packed of this runtime's releases", "read by the build only"
 
 
 @contextmanager
@@ -197,29 +242,43 @@ def scratch() -> Iterator[Path]:
 
 def names(root: Path) -> set[str]:
     """Give the paths of all that is no folder below `root`, links among them."""
-    return {Path(base, name).relative_to(root).as_posix() for base, _, files in os.walk(root) for name in files}
+    found = set()
+    for base, folders, files in os.walk(root):
+        links = [name for name in folders if Path(base, name).is_symlink()]
+        found |= {Path(base, name).relative_to(root).as_posix() for name in (*files, *links)}
+    return found
+
+
+def variable(value: Any) -> str:
+    """Give the text of a variable of the environment; a boolean as in YAML."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class Build:
     """One archive: where it is, what it is made from, and how."""
 
     def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
+        self.options = options = {**RECIPE, **options}
         for field in ("name", "version"):
             if not VERSION.fullmatch(options[field]):
                 raise ArchiveError(
                     f"{field} is {options[field]!r}; it names files: use letters, digits and . _ + ~ - only"
                 )
         self.source = chosen_source(
-            options["source"], options["source_archive"], options["source_git"], options["exclude"]
-        )
+            options["source"], options["source_archive"], options["source_git"],
+            [*options["exclude"], *options["own_exclude"]], options["own_include"],
+        )  # fmt: skip
+        if "PATH" in options["environment"]:
+            raise ArchiveError("app_build_environment has PATH, which the build sets: name programs by their path")
         self.dir = Path(options["dir"])
         stem = f"{options['name']}-{options['version']}"
         self.archive = self.dir / f"{stem}.tar.gz"
         self.sidecar = self.dir / f"{stem}.tar.gz.sha256"
         self.record = self.dir / f"{stem}.json"
-        recipe = {key: options[key] for key in ("fetch", "commands", "files", "exclude", "include", "strip")}
-        self.inputs = self.source.inputs(recipe)
+        self.log = self.dir / f"{stem}.log"
+        # Pattern to paths of the source that are not in the release.
+        self.left_out: dict[str, list[str]] = {}
+        self.inputs = self.source.inputs({key: options[key] for key in RECIPE})
         self.refuse_moved(self.recorded().get("origin") or {})
 
     def recorded(self) -> dict[str, Any]:
@@ -253,52 +312,72 @@ class Build:
     def noted(self, sha256: str) -> dict[str, Any]:
         """Give what stands beside the archive: what it was built from, and its sum."""
         named = {key: self.options[key] for key in ("name", "version")}
-        return {**named, "inputs": self.inputs, "origin": self.source.origin, "sha256": sha256}
+        built = {"inputs": self.inputs, "origin": self.source.origin, "sha256": sha256}
+        return {**named, **built, "left_out": left_out_lines(self.left_out)}
 
     def run(self) -> str:
         """Build in a temporary copy, put archive, sidecar and record in place; give the archive's SHA-256."""
         name, fetch, commands = (self.options[key] for key in ("name", "fetch", "commands"))
         with scratch() as temporary:
             work = temporary / "src"
-            self.source.copy_to(work)
-            refuse_secrets(name, "the source", tree_files(work))
+            self.left_out = self.source.copy_to(work)
+            known = self.options["own_include"]
+            refuse_secrets(name, "the source", tree_files(work), known, BUILD_ONLY)
             own, fetched = names(work), set[str]()
             if fetch or commands:
                 cache = folder(folder(self.dir / "cache") / name)
+                private(self.log).write_text("")
                 box = sandbox.Sandbox(work, temporary, cache)
+                box.add_tools(self.options["tools"])
                 for command in fetch:
                     self.execute(box, [str(word) for word in command], fetch=True)
                 # Dependencies bring keys for their own tests.
                 fetched = names(work) - own
+                self.add_files(work)
                 for command in commands:
                     self.execute(box, [str(word) for word in command], fetch=False)
             self.add_files(work)
-            return self.pack(work, fetched)
+            return self.pack(work, own, fetched)
 
     def execute(self, box: sandbox.Sandbox, command: list[str], fetch: bool) -> None:
-        """Run one build command; its output is shown only if it fails, without the credentials of an address."""
+        """Run one build command; its output goes to the log, without the credentials of an address.
+
+        Where it fails, the lines that say why are shown, with what is missing and with the name of the log.
+        """
         name, shown = self.options["name"], " ".join(command)
-        environment = sandbox.environment(Path(command[0]).name if fetch else "")
+        environment = sandbox.environment(Path(command[0]).name if fetch else "", tuple(self.options["path"]))
         environment["SOURCE_DATE_EPOCH"] = str(EPOCH)
-        if "/" not in command[0] and shutil.which(command[0], path=environment["PATH"]) is None:
+        if not fetch:
+            environment |= {key: variable(value) for key, value in self.options["environment"].items()}
+        where = environment["PATH"]
+        # What stands in the sandbox's own folders is not there yet.
+        if "/" not in command[0] and not self.options["path"] and shutil.which(command[0], path=where) is None:
             raise ArchiveError(
-                f"the build of {name} needs {command[0]}, which is not in {environment['PATH']}: install it there; uv, "
-                "node and npm come with the workshop's locked requirements"
+                f"the build of {name} needs {command[0]}, which is not in {where}: install it there; uv, "
+                "node and npm come with the toolchain's locked requirements"
             )
         # Into a file: whatever a command writes, it takes no memory here.
         with tempfile.TemporaryFile() as output:
-            try:
-                done = subprocess.run(  # noqa: S603 (an argument list from the role, never a shell)
+            code: int | None = None
+            with suppress(subprocess.TimeoutExpired):
+                code = subprocess.run(  # noqa: S603 (an argument list from the role, never a shell)
                     box.words(command, fetch), env=environment, stdin=subprocess.DEVNULL, stdout=output,
                     stderr=subprocess.STDOUT, timeout=self.options["timeout"], check=False, umask=0o022,
-                )  # fmt: skip
-            except subprocess.TimeoutExpired as error:
-                raise ArchiveError(f"`{shown}` took more than {self.options['timeout']} s") from error
-            if done.returncode:
-                output.seek(max(0, output.seek(0, os.SEEK_END) - OUTPUT))
-                lines = without_credentials(output.read().decode(errors="replace")).strip().splitlines()
-                ran = f"failed in the build of {name}" + ("" if fetch else " (which has no network)")
-                raise ArchiveError(f"`{shown}` {ran}:\n" + "\n".join(lines[-25:]))
+                ).returncode  # fmt: skip
+            output.seek(0)
+            findings = Findings()
+            with self.log.open("a") as log:
+                log.write(without_credentials(f"$ {shown}\n"))
+                for raw in output:
+                    line = without_credentials(raw.decode(errors="replace"))
+                    log.write(line)
+                    findings.read([line])
+        if code == 0:
+            return
+        took = f"took more than {self.options['timeout']} s"
+        ran = ("failed" if code else took) + f" in the build of {name}" + ("" if fetch else " (which has no network)")
+        told = [*findings.told(), f"The whole log: {self.log}"]
+        raise ArchiveError(without_credentials(f"`{shown}` {ran}:\n") + "\n".join(told))
 
     def add_files(self, work: Path) -> None:
         """Write the recipe's own files; a link that a build has put in their way is not followed."""
@@ -316,29 +395,76 @@ class Build:
             file.write_text(content)
             file.chmod(0o755 if content.startswith("#!") else 0o644)
 
-    def pack(self, work: Path, fetched: set[str]) -> str:
-        """Pack what belongs into the release; a secret is an error, and so is a file that names this machine."""
-        include, strip = self.options["include"], self.options["strip"]
-        files = [
-            (relative, file)
-            for relative, file in tree_files(work, strip)
-            if not include or matches(relative.split("/")[0], include)
-        ]
-        if not files:
-            raise ArchiveError(f"the build of {self.options['name']} gave no files at all: see `include` and `strip`")
-        refuse_secrets(self.options["name"], "the release", (file for file in files if file[0] not in fetched))
-        # Only the tools stand at a place of this machine's own; the source is at the same on every controller.
-        own = str(sandbox.TOOLS).encode()
+    def chosen(self, work: Path, own: set[str], fetched: set[str]) -> list[tuple[str, Path]]:
+        """Choose what is packed, and note what of the source (`own`) is not."""
+        include, keep, unwanted = (self.options[key] for key in ("include", "own_include", "own_exclude"))
+        rooted = [pattern for pattern in unwanted if "/" in pattern]
+        files, top, stripped = [], dict[str, set[str]](), dict[str, list[str]]()
+        strip = [*self.options["strip"], *rooted]
+        for relative, file in tree_files(work, strip, keep, stripped, (sandbox.SOURCE,)):
+            why = ""
+            if not matches(relative, keep):
+                if include and not matches(relative.split("/")[0], include):
+                    why = NOT_INCLUDED
+                elif relative not in fetched:
+                    why = matching(relative, unwanted)
+            # Never, whatever is written: it is a setting of the build.
+            if matches(relative, BUILD_ONLY) and relative not in fetched:
+                why = FOR_THE_BUILD
+            if not why:
+                files.append((relative, file))
+            elif relative in own:
+                top.setdefault(why, set()).add(relative.split("/")[0] if why == NOT_INCLUDED else relative)
+        folders = own | {parent.as_posix() for relative in own for parent in Path(relative).parents}
+        for why, paths in stripped.items():
+            top.setdefault(why, set()).update(folders.intersection(paths))
+        for why, found in top.items():
+            if found:
+                self.left_out[why] = sorted({*self.left_out.get(why, []), *found})
+        return files
+
+    def refuse_broken(self, work: Path, files: list[tuple[str, Path]]) -> None:
+        """Refuse a link whose target was built and is not packed: the release would miss it."""
+        packed = {relative for relative, _ in files}
+        packed |= {parent.as_posix() for relative in packed for parent in Path(relative).parents}
+        lost = []
         for relative, file in files:
-            if own in file.read_bytes():
-                raise ArchiveError(
-                    f"{relative} names a folder of this controller, so the release would differ elsewhere: "
-                    "add it to app_build.strip"
-                )
+            if file.is_symlink() and file.exists():
+                inner = inner_target(relative, str(file.readlink()), (sandbox.SOURCE,))
+                target = posixpath.normpath(posixpath.join(posixpath.dirname(relative), inner))
+                # One that leads through another link is as good as that one.
+                if target not in packed and not any(Path(work, parent).is_symlink() for parent in Path(target).parents):
+                    lost.append(f"  {relative} -> {target}")
+        if lost:
+            raise ArchiveError(
+                f"the release of {self.options['name']} has links to what is not packed:\n" + "\n".join(lost[:20])
+                + "\nName what they lead to in app_include, or the links in app_exclude"
+            )  # fmt: skip
+
+    def pack(self, work: Path, own: set[str], fetched: set[str]) -> str:
+        """Pack what belongs into the release; a secret is an error, and so is a file that names this machine."""
+        files = self.chosen(work, own, fetched)
+        if not files:
+            raise ArchiveError(
+                f"the build of {self.options['name']} gave no files at all: name what belongs into the release in "
+                "app_include"
+            )
+        self.refuse_broken(work, files)
+        unknown = (file for file in files if file[0] not in fetched)
+        refuse_secrets(self.options["name"], "the release", unknown, self.options["own_include"])
+        # Only the tools stand at a place of this machine's own; the source is at the same on every controller.
+        machine = str(sandbox.TOOLS).encode()
+        named = [relative for relative, file in files if not file.is_symlink() and machine in file.read_bytes()]
+        if named:
+            raise ArchiveError(
+                f"{', '.join(named[:5])} of the release of {self.options['name']} names a folder of this controller "
+                f"({sandbox.TOOLS}), so the release would differ elsewhere: if the application does not need it, name "
+                "it in app_exclude, with a slash before it"
+            )
         handle, name = tempfile.mkstemp(dir=self.dir, prefix=f".{self.archive.name}.")
         try:
             with os.fdopen(handle, "w+b") as stream:
-                write_archive(files, stream)
+                write_archive(files, stream, (sandbox.SOURCE,))
             Path(name).chmod(0o640)
             sha256: str = file_sha256(Path(name))
             Path(name).replace(self.archive)
@@ -367,9 +493,11 @@ def main() -> None:
             "fetch": {"type": "list", "elements": "list", "default": []},
             "commands": {"type": "list", "elements": "list", "default": []},
             "files": {"type": "dict", "default": {}},
-            "exclude": {"type": "list", "elements": "str", "default": []},
-            "include": {"type": "list", "elements": "str", "default": []},
-            "strip": {"type": "list", "elements": "str", "default": []},
+            **{name: {"type": "dict", "default": {}} for name in ("environment", "tools")},
+            **{
+                name: {"type": "list", "elements": "str", "default": []}
+                for name in ("path", "exclude", "include", "strip", "own_exclude", "own_include")
+            },
             "timeout": {"type": "int", "default": 900},
         },
         supports_check_mode=True,
@@ -389,9 +517,11 @@ def main() -> None:
     except (ArchiveError, sandbox.SandboxError, OSError) as error:
         module.fail_json(msg=str(error))
     release = f"{module.params['version']}-{sha256[:8]}" if sha256 else ""
+    left_out = build.recorded().get("left_out") or []
+    changes = [f"{build.archive.name}: built"] if changed else []
     module.exit_json(
         changed=changed, archive=str(build.archive), sha256=sha256, release=release, inputs=build.inputs,
-        origin=build.source.origin,
+        origin=build.source.origin, left_out=left_out, log=str(build.log), changes=changes,
     )  # fmt: skip
 
 

@@ -10,17 +10,18 @@ import gzip
 import hashlib
 import json
 import os
+import posixpath
 import re
 import shutil
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 # One fixed time for every member (1980-01-01, the oldest that zip also knows): the archive depends on content alone.
 EPOCH = 315532800
 # Raised when the way an archive is made changes, so that caches made before are not taken for current.
-FORMAT = 2
+FORMAT = 3
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+~-]{0,63}")
 RELEASE = re.compile(VERSION.pattern.replace("{0,63}", "{0,80}"))
 
@@ -29,43 +30,95 @@ class ArchiveError(Exception):
     """The archive, or what should become one, is not acceptable; the text says which member and why."""
 
 
-def matches(path: str, patterns: Iterable[str]) -> bool:
-    """Tell whether `path` (relative, with /) or a folder above it matches: `*.pyc` anywhere, `a/*/b` from the root."""
+def matching(path: str, patterns: Iterable[str]) -> str:
+    """Give the first pattern that matches `path` (relative, with /) or a folder above it, '' if none does.
+
+    `*.pyc` and `**/build/obj` match in any folder, `/dist` and `a/*/b` from the root.
+    """
     parts = path.split("/")
     for pattern in patterns:
-        words = pattern.split("/")
-        if len(words) == 1:
-            if any(fnmatch.fnmatchcase(part, pattern) for part in parts):
-                return True
-        elif len(words) <= len(parts) and all(map(fnmatch.fnmatchcase, parts, words)):
-            return True
-    return False
+        words = pattern.lstrip("/").split("/")
+        if words[0] == "**":
+            words, starts = words[1:], range(len(parts))
+        elif len(words) == 1 and not pattern.startswith("/"):
+            starts = range(len(parts))
+        else:
+            starts = range(1)
+        for start in starts:
+            rest = parts[start : start + len(words)]
+            if len(rest) == len(words) and all(map(fnmatch.fnmatchcase, rest, words)):
+                return pattern
+    return ""
 
 
-def tree_files(root: Path, exclude: Iterable[str] = ()) -> Iterator[tuple[str, Path]]:
-    """Give (relative path, file) of every plain file below `root`, sorted; a link or device is an ArchiveError."""
-    exclude = list(exclude)
+def matches(path: str, patterns: Iterable[str]) -> bool:
+    """Tell whether one of the patterns matches `path` or a folder above it, see `matching`."""
+    return bool(matching(path, patterns))
+
+
+def inner_target(relative: str, target: str, roots: Iterable[str] = ()) -> str:
+    """Give the target of the link at `relative`, relative and plain, or '' if it leaves the tree.
+
+    An absolute target below one of `roots`, by which names the tree was known, is inside.
+    """
+    folder = posixpath.dirname(relative)
+    if target.startswith("/"):
+        root = next((root for root in roots if target == root or target.startswith(f"{root}/")), None)
+        if root is None:
+            return ""
+        target = posixpath.relpath(target, posixpath.join(root, folder))
+    target = posixpath.normpath(target)
+    up = target.split("/").count("..")
+    return target if up <= len(PurePosixPath(folder).parts) else ""
+
+
+def tree_files(
+    root: Path,
+    exclude: Iterable[str] = (),
+    include: Iterable[str] = (),
+    left_out: dict[str, list[str]] | None = None,
+    roots: Iterable[str] = (),
+) -> Iterator[tuple[str, Path]]:
+    """Give (relative path, file) of every plain file and inner link below `root`, sorted.
+
+    What `exclude` matches and `include` does not is noted in `left_out`, pattern to paths, a folder as one. A link that
+    leaves the tree (`roots`: its other names) and a device are an ArchiveError.
+    """
+    exclude, include, names = list(exclude), list(include), (str(root), *roots)
     found: list[tuple[str, Path]] = []
     for folder, folders, files in os.walk(root):
         base = Path(folder).relative_to(root)
-        for name in list(folders):
-            relative = (base / name).as_posix()
-            if matches(relative, exclude):
-                folders.remove(name)
-            elif (Path(folder) / name).is_symlink():
-                raise ArchiveError(
-                    f"{relative} is a link; a release holds plain files only: put the files there, or exclude it"
-                )
-        for name in files:
+        for name in sorted([*folders, *files]):
             relative, file = (base / name).as_posix(), Path(folder) / name
-            if matches(relative, exclude):
-                continue
-            if file.is_symlink() or not file.is_file():
-                raise ArchiveError(
-                    f"{relative} is not a plain file; a release holds plain files only: replace or exclude it"
-                )
-            found.append((relative, file))
+            plain_folder = file.is_dir() and not file.is_symlink()
+            pattern = matching(relative, exclude)
+            if pattern and not matches(relative, include):
+                # A file further down may still be meant.
+                if plain_folder and not include:
+                    folders.remove(name)
+                if left_out is not None and not (include and plain_folder):
+                    left_out.setdefault(pattern, []).append(relative)
+            elif file.is_symlink():
+                if not inner_target(relative, str(file.readlink()), names):
+                    raise ArchiveError(
+                        f"{relative} is a link to {file.readlink()}, which is outside of the source: put the files "
+                        "there, or name the link in app_exclude"
+                    )
+                found.append((relative, file))
+            elif not plain_folder:
+                if not file.is_file():
+                    raise ArchiveError(f"{relative} is neither a file nor a link; remove it, or name it in app_exclude")
+                found.append((relative, file))
     return iter(sorted(found))
+
+
+def left_out_lines(left_out: Mapping[str, list[str]], shown: int = 5) -> list[str]:
+    """Give a line for each pattern with the first paths that it left out."""
+    lines = []
+    for pattern, paths in sorted(left_out.items()):
+        more = f" and {len(paths) - shown} more" if len(paths) > shown else ""
+        lines.append(f"{', '.join(sorted(paths)[:shown])}{more} ({pattern})")
+    return lines
 
 
 def file_sha256(file: Path) -> str:
@@ -82,7 +135,10 @@ def inputs_digest(files: Iterable[tuple[str, Path]], recipe: dict[str, Any]) -> 
     digest = hashlib.sha256()
     digest.update(json.dumps({"format": FORMAT, **recipe}, sort_keys=True).encode())
     for relative, file in files:
-        digest.update(f"\0{relative}\0{executable(file)}\0{file_sha256(file)}".encode())
+        if file.is_symlink():
+            digest.update(f"\0{relative}\0link\0{file.readlink()}".encode())
+        else:
+            digest.update(f"\0{relative}\0{executable(file)}\0{file_sha256(file)}".encode())
     return digest.hexdigest()
 
 
@@ -91,10 +147,11 @@ def executable(file: Path) -> bool:
     return bool(file.stat().st_mode & 0o100)
 
 
-def write_archive(files: Iterable[tuple[str, Path]], target: BinaryIO) -> None:
+def write_archive(files: Iterable[tuple[str, Path]], target: BinaryIO, roots: Iterable[str] = ()) -> None:
     """Write `files` (sorted) as tar.gz whose bytes depend on paths, executable bits and contents only.
 
-    No folder members, owner 0:0, mode 0644 or 0755, one time; the gzip header has neither name nor time.
+    No folder members, owner 0:0, mode 0644 or 0755, one time; the gzip header has neither name nor time. A link becomes
+    one with a relative target; `roots` are names of the tree that an absolute one may begin with.
     """
     with (
         gzip.GzipFile(filename="", mode="wb", fileobj=target, compresslevel=6, mtime=0) as packed,
@@ -102,22 +159,46 @@ def write_archive(files: Iterable[tuple[str, Path]], target: BinaryIO) -> None:
     ):
         for relative, file in files:
             member = tarfile.TarInfo(relative)
-            member.size = file.stat().st_size
             member.mtime = EPOCH
+            if file.is_symlink():
+                member.type, member.mode = tarfile.SYMTYPE, 0o777
+                member.linkname = inner_target(relative, str(file.readlink()), roots)
+                tar.addfile(member)
+                continue
+            member.size = file.stat().st_size
             member.mode = 0o755 if executable(file) else 0o644
             with file.open("rb") as stream:
                 tar.addfile(member, stream)
 
 
-def check_member(member: tarfile.TarInfo) -> None:
-    """Refuse what a release archive never holds: links, devices, absolute paths, `..`, odd bits, control characters."""
-    path = PurePosixPath(member.name)
-    if not (member.isreg() or member.isdir()):
-        raise ArchiveError(f"archive member {member.name!r} is neither a file nor a folder")
-    if path.is_absolute() or not path.parts or ".." in path.parts or any(ord(char) < 32 for char in member.name):
-        raise ArchiveError(f"archive member {member.name!r} would leave the release's folder")
-    if member.mode & 0o7000:
-        raise ArchiveError(f"archive member {member.name!r} has a set-user, set-group or sticky bit")
+def check_members(members: Iterable[tuple[str, tarfile.TarInfo]]) -> None:
+    """Refuse what a release archive never holds; `members`: (path in the release, member).
+
+    That is devices, absolute paths, `..`, odd bits, control characters, links that leave the release, and anything at a
+    path that leads through a link, so that what is written never follows one.
+    """
+    members = [(PurePosixPath(name).as_posix(), member) for name, member in members]
+    links = {name for name, member in members if member.issym()}
+    for name, member in members:
+        check_member(name, member)
+        above = {parent.as_posix() for parent in PurePosixPath(name).parents}
+        if links & (above if member.issym() else above | {name}):
+            raise ArchiveError(f"archive member {name!r} is written through a link")
+
+
+def check_member(name: str, member: tarfile.TarInfo) -> None:
+    """Refuse one member for what it is, see `check_members`."""
+    path = PurePosixPath(name)
+    if not (member.isreg() or member.isdir() or member.issym()):
+        raise ArchiveError(f"archive member {name!r} is neither a file nor a folder nor a link")
+    if path.is_absolute() or not path.parts or ".." in path.parts or any(ord(char) < 32 for char in name):
+        raise ArchiveError(f"archive member {name!r} would leave the release's folder")
+    if member.issym() and inner_target(name, member.linkname) != member.linkname.rstrip("/"):
+        raise ArchiveError(
+            f"archive member {name!r} is a link to {member.linkname!r}, which leaves the release's folder"
+        )
+    if not member.issym() and member.mode & 0o7000:
+        raise ArchiveError(f"archive member {name!r} has a set-user, set-group or sticky bit")
 
 
 def release_time(sha256: str) -> int:
@@ -135,8 +216,7 @@ def unpack(archive: Path, folder: Path, time: int) -> None:
     """
     with tarfile.open(archive, mode="r:gz") as tar:
         members = tar.getmembers()
-        for member in members:
-            check_member(member)
+        check_members((member.name, member) for member in members)
         folder.mkdir(mode=0o755)
         for member in members:
             target = folder / member.name
@@ -144,12 +224,15 @@ def unpack(archive: Path, folder: Path, time: int) -> None:
                 target.mkdir(mode=0o755, parents=True, exist_ok=True)
                 continue
             unpack_member(tar, member, target)
-            os.utime(target, (time, time))
+            os.utime(target, (time, time), follow_symlinks=False)
 
 
 def unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    """Write one checked file, 0644 or 0755; a file that is there already is an error."""
+    """Write one checked file, 0644 or 0755, or link; a file that is there already is an error."""
     target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if member.issym():
+        target.symlink_to(member.linkname)
+        return
     stream = tar.extractfile(member)
     if stream is None:
         raise ArchiveError(f"archive member {member.name!r} has no content")

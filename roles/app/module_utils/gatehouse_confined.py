@@ -16,11 +16,12 @@ from ansible.module_utils.gatehouse_service import ServiceError, run
 # How a unit starts, ends and starts again. What is left of it confines it, and gives its account and its limits. A
 # runtime folder would be taken away with the command, from under the application that runs.
 OF_ITS_LIFE = {
-    "EnvironmentFile", "ExecStart", "ExecStartPre", "KillMode", "KillSignal", "Restart", "RestartSec",
-    "RuntimeDirectory", "RuntimeDirectoryMode", "TimeoutStopSec", "Type", "UMask", "WorkingDirectory",
+    "EnvironmentFile", "ExecStart", "ExecStartPre", "KillMode", "KillSignal", "Restart", "RestartMaxDelaySec",
+    "RestartSec", "RestartSteps", "RuntimeDirectory", "RuntimeDirectoryMode", "TimeoutStopSec", "Type", "UMask",
+    "WorkingDirectory",
 }  # fmt: skip
 # What it keeps between two starts: a release that is being prepared has no business there.
-OF_ITS_STATE = {"ReadWritePaths", "StateDirectory", "StateDirectoryMode"}
+OF_ITS_STATE = {"CacheDirectory", "CacheDirectoryMode", "ReadWritePaths", "StateDirectory", "StateDirectoryMode"}
 PATIENCE = 60
 
 
@@ -52,7 +53,7 @@ def prepare(name: str, command: list[str], release: Path, unit: str, user: str, 
     account = pwd.getpwnam(user)
     own = [
         f"WorkingDirectory={release}", f"ReadWritePaths={release}", "PrivateNetwork=yes", "UMask=0022",
-        "Environment=HOME=/tmp",
+        "Environment=HOME=/tmp XDG_CACHE_HOME=/tmp",
     ]  # fmt: skip
     # The application that runs has the same account, but sees this folder as read-only.
     os.chown(release.parent, 0, account.pw_gid)

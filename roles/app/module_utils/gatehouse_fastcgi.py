@@ -21,6 +21,7 @@ LIMIT = 1 << 22  # bytes of an answer
 # Version, type, request, length of the content, length of the padding, reserved.
 HEADER = struct.Struct(">BBHHBx")
 STATUS = re.compile(rb"^Status:\s*(\d{3})\b", re.IGNORECASE | re.MULTILINE)
+LOCATION = re.compile(rb"^Location:[ \t]*(\S+)", re.IGNORECASE | re.MULTILINE)
 
 
 class FastCgiError(Exception):
@@ -41,8 +42,11 @@ def pairs(parameters: Mapping[str, str]) -> bytes:
     return packed
 
 
-def request(address: str, parameters: Mapping[str, str], timeout: float) -> tuple[int, str]:
-    """Make one request without a body at a unix socket; give the answer's status and text, or OSError, FastCgiError."""
+def request(address: str, parameters: Mapping[str, str], timeout: float) -> tuple[int, str, str]:
+    """Make one request without a body at a unix socket; give the answer's status, text and header Location.
+
+    What goes wrong is an OSError or a FastCgiError.
+    """
     deadline = time.monotonic() + timeout
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout)
@@ -67,7 +71,9 @@ def request(address: str, parameters: Mapping[str, str], timeout: float) -> tupl
     # A CGI answer without a status is a good one (RFC 3875 6.3.3), but an empty one is none.
     if not head:
         raise FastCgiError("the answer is empty")
-    return int(found[1]) if found else 200, text.decode(errors="replace")
+    target = LOCATION.search(head)
+    location = target[1].decode(errors="replace") if target else ""
+    return int(found[1]) if found else 200, text.decode(errors="replace"), location
 
 
 def connect(connection: socket.socket, address: str) -> None:

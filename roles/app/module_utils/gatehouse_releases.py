@@ -162,7 +162,7 @@ class Releases:
         """Link a path of a release that is being unpacked to what all releases share, made if it is not there."""
         self.make_shared(path)
         place = fresh / path
-        if place.is_dir():
+        if place.is_dir() and not place.is_symlink():
             shutil.rmtree(place)
         else:
             place.unlink(missing_ok=True)

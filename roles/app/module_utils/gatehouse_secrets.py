@@ -15,6 +15,8 @@ from pathlib import Path
 
 from ansible.module_utils.gatehouse_archive import ArchiveError, matches
 
+# What the tools of a front end read while they build (Vite, Next.js), public by their manuals. It is never packed.
+BUILD_ONLY = (".env.production",)
 # Patterns as in gatehouse_archive.matches, in lower case, and what such a file is.
 _NAMES = {
     "variables of an environment": (".env", ".env.*", "*.env", ".envrc"),
@@ -68,6 +70,12 @@ def secret_in(relative: str, file: Path) -> str:
         for what, patterns in _NAMES.items():
             if matches(lower, patterns):
                 return what
+    return content_secret(relative, file)
+
+
+def content_secret(relative: str, file: Path) -> str:
+    """Say what secret stands in the file, or ''."""
+    name = relative.lower().rpartition("/")[2]
     if not file.stat().st_size:
         return ""
     settings = [("a password or token", rule) for pattern, rule in _SETTINGS.items() if fnmatchcase(name, pattern)]
@@ -75,12 +83,28 @@ def secret_in(relative: str, file: Path) -> str:
         return next((what for what, rule in (*_CONTENTS.items(), *settings) if rule.search(content)), "")
 
 
-def refuse_secrets(name: str, where: str, files: Iterable[tuple[str, Path]]) -> None:
-    """Refuse files that look like secrets, all at once; `where`: what they are files of."""
-    found = [f"  {relative}: {what}" for relative, file in files if (what := secret_in(relative, file))]
+def refuse_secrets(
+    name: str,
+    where: str,
+    files: Iterable[tuple[str, Path]],
+    known: Iterable[str] = (),
+    named: Iterable[str] = (),
+) -> None:
+    """Refuse files that look like secrets, all at once; `where`: what they are files of.
+
+    `known`: whole paths of files that are none, whatever they look like; `named`: patterns of files whose name says
+    nothing about what stands in them.
+    """
+    known, named, found = set(known), tuple(named), []
+    for relative, file in files:
+        if relative in known or file.is_symlink():
+            continue
+        what = content_secret(relative, file) if matches(relative, named) else secret_in(relative, file)
+        if what:
+            found.append(f"  {relative}: {what}")
     if found:
         raise ArchiveError(
             f"{where} of {name} has what looks like a secret, and a release is no place for one:\n" + "\n".join(found)
             + "\nRemove it, or name it in app_exclude (a pattern). What the application needs of it belongs into "
-            "app_secrets"
+            "app_secrets. Write the whole path of a file that is no secret in app_include"
         )  # fmt: skip

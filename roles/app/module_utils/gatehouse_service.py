@@ -11,22 +11,27 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.gatehouse_fastcgi import FastCgiError
 from ansible.module_utils.gatehouse_fastcgi import request as fastcgi_request
+from ansible_collections.gatehouse.core.plugins.module_utils import health
 from ansible_collections.gatehouse.core.plugins.module_utils.deadline import limit
 from ansible_collections.gatehouse.core.plugins.module_utils.text import visible, visible_line
 
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-SHOWN = "ActiveState,ExecMainStartTimestampMonotonic,UnitFileState,NeedDaemonReload,DropInPaths,Result"
+SHOWN = "ActiveState,ExecMainStartTimestampMonotonic,UnitFileState,NeedDaemonReload,DropInPaths,Result,NRestarts"
 HEADER = "# This file is written by Gatehouse: change the inventory and deploy again.\n"
 POLL = 0.1
+# systemd starts a unit again without end. One that has ended so often does not come up, whatever is left of its time.
+RESTARTS = 3
+# Settings of a unit that an older systemd does not know, and would warn of each time that it reads the unit.
+SINCE = {"RestartSteps": 254, "RestartMaxDelaySec": 254}
 COMMAND_TIMEOUT = 600
 JOURNAL_FIRST, JOURNAL_LAST = 50, 10
-BODY_LIMIT, BODY_SHOWN = 1 << 20, 200  # bytes of an answer that are looked at, characters of it that a message has
+BODY_LIMIT = 1 << 20  # bytes of an answer that are looked at
 
 
 class ServiceError(Exception):
@@ -88,9 +93,27 @@ def systemctl(*words: str, check: bool = True) -> str:
     return run(["systemctl", *words], check=check)
 
 
+def systemd_version() -> int:
+    """Return the version of this host's systemd, 0 where there is none."""
+    try:
+        found = re.match(r"systemd (\d+)", systemctl("--version", check=False))
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
+
+
+def understood(unit: str, version: int) -> str:
+    """Return a unit's text without the settings that are newer than this version of systemd."""
+    newer = {name for name, since in SINCE.items() if version < since}
+    return "".join(line for line in unit.splitlines(keepends=True) if line.partition("=")[0] not in newer)
+
+
 @dataclass(frozen=True)
 class Gate:
-    """What the application must answer and where, and for how many seconds to wait for that."""
+    """What the application must answer and where, and for how many seconds to wait for that.
+
+    `host` is the site that it is asked for, as a visitor over HTTPS; '' asks it by its address.
+    """
 
     address: str
     port: int
@@ -98,34 +121,43 @@ class Gate:
     timeout: int
     status: int = 200
     body: str = ""
+    host: str = field(default="", kw_only=True)
 
     @property
     def url(self) -> str:
         host = f"[{self.address}]" if ":" in self.address else self.address
         return f"http://{host}:{self.port}{self.path}"
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers by which the application knows its site and a visitor."""
+        return health.visitor_headers(self.host)
+
     def ask(self, timeout: float) -> str:
         """Make one request that ends within `timeout` seconds; '' for the answer that is wanted, else what came."""
         connection = http.client.HTTPConnection(self.address, self.port, timeout=timeout)
         limit(connection, time.monotonic() + timeout)
         try:
-            connection.request("GET", self.path, headers={"User-Agent": "gatehouse-health", "Connection": "close"})
+            own = {"User-Agent": "gatehouse-health", "Connection": "close"}
+            connection.request("GET", self.path, headers={**own, **self.headers})
             answer = connection.getresponse()
-            return self.refusal(answer.status, answer.read(BODY_LIMIT).decode(errors="replace"))
+            text = answer.read(BODY_LIMIT).decode(errors="replace")
+            return self.refusal(answer.status, text, answer.getheader("Location") or "")
         except (OSError, http.client.HTTPException) as error:
             return visible_line(str(error)) or type(error).__name__
         finally:
             connection.close()
 
-    def refusal(self, status: int, text: str) -> str:
+    def refusal(self, status: int, text: str, location: str = "") -> str:
         """Say what is wrong with an answer; '' where it is the one that is wanted.
 
         Line breaks of it stay: Ansible hides a secret of several lines only as it is written.
         """
-        if status == self.status and self.body in text:
-            return ""
-        lacks = f" without {self.body!r}" if status == self.status else ""
-        return f"status {status}{lacks}" + (f": {visible(text[:BODY_SHOWN].strip())}" if text.strip() else "")
+        return visible(health.refusal((self.status, self.body), status, text, location))
+
+    def hint(self, problem: str, log: str) -> str:
+        """Say what to do about a problem that `ask` told, where that is known."""
+        return health.hint(problem, log, self.headers, self.path)
 
     @property
     def place(self) -> str:
@@ -167,10 +199,13 @@ class FastCgiGate(Gate):
         parameters = {
             "REQUEST_METHOD": "GET", "REQUEST_URI": self.path, "QUERY_STRING": "", "SCRIPT_FILENAME": str(script),
             "SCRIPT_NAME": f"/{script.name}", "DOCUMENT_ROOT": str(script.parent), "GATEWAY_INTERFACE": "CGI/1.1",
-            "SERVER_PROTOCOL": "HTTP/1.1", "SERVER_NAME": self.address, "SERVER_PORT": str(self.port),
+            "SERVER_PROTOCOL": "HTTP/1.1", "SERVER_NAME": self.host or self.address, "SERVER_PORT": str(self.port),
             "SERVER_SOFTWARE": "gatehouse-health", "REMOTE_ADDR": "127.0.0.1", "REDIRECT_STATUS": "200",
             "HTTP_HOST": self.address, "HTTP_USER_AGENT": "gatehouse-health",
         }  # fmt: skip
+        if self.host:
+            parameters |= {"HTTPS": "on", "REQUEST_SCHEME": "https", "SERVER_PORT": "443"}
+            parameters |= {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in self.headers.items()}
         try:
             return self.refusal(*fastcgi_request(self.socket, parameters, timeout))
         except (OSError, FastCgiError) as error:
@@ -249,7 +284,7 @@ class Service:
         return next((str(file) for file in files if file.lstat().st_ctime > started), "")
 
     def restart(self) -> None:
-        """Start the unit anew, also one that systemd has given up on."""
+        """Start the unit anew, as one that has never failed: its count of restarts begins again."""
         systemctl("reset-failed", self.unit, check=False)
         systemctl("restart", self.unit)
 
@@ -263,7 +298,7 @@ class Service:
         return problem
 
     def wait(self, gate: Gate) -> str:
-        """Ask until the unit is healthy or `gate.timeout` is over or systemd gives up; '' or the last problem."""
+        """Ask until the unit is healthy, or `gate.timeout` is over, or it keeps ending; '' or the last problem."""
         deadline = time.monotonic() + gate.timeout
         problem = "it was not asked"
         while time.monotonic() < deadline:
@@ -272,7 +307,9 @@ class Service:
                 return ""
             state = self.show()
             if state["ActiveState"] in ("failed", "inactive"):
-                return f"{problem}; systemd gave it up ({state['Result']})"
+                return f"{problem}; the unit is {state['ActiveState']} ({state['Result']})"
+            if int(state["NRestarts"] or 0) >= RESTARTS:
+                return f"{problem}; the unit ended {state['NRestarts']} times"
             time.sleep(POLL)
         return problem
 

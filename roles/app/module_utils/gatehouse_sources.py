@@ -13,17 +13,19 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from ansible.module_utils.gatehouse_archive import (
     ArchiveError,
-    check_member,
+    check_members,
     executable,
     file_sha256,
+    inner_target,
     inputs_digest,
     matches,
+    matching,
     tree_files,
     unpack_member,
 )
@@ -60,8 +62,11 @@ class Source(Protocol):
     def inputs(self, recipe: dict[str, Any]) -> str:
         """Give the SHA-256 over the source and the recipe of the build."""
 
-    def copy_to(self, work: Path) -> None:
-        """Lay the files that count into the new folder `work`, with modes that no umask changes."""
+    def copy_to(self, work: Path) -> dict[str, list[str]]:
+        """Lay the files that count into the new folder `work`, with modes that no umask changes.
+
+        Give what was left out, pattern to paths.
+        """
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class Folder:
 
     path: Path
     exclude: list[str]
+    include: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not self.path.is_dir():
@@ -82,16 +88,21 @@ class Folder:
         return {}
 
     def inputs(self, recipe: dict[str, Any]) -> str:
-        digest: str = inputs_digest(tree_files(self.path, self.exclude), recipe)
+        digest: str = inputs_digest(tree_files(self.path, self.exclude, self.include), recipe)
         return digest
 
-    def copy_to(self, work: Path) -> None:
+    def copy_to(self, work: Path) -> dict[str, list[str]]:
         work.mkdir(mode=0o755)
-        for relative, file in tree_files(self.path, self.exclude):
+        left_out: dict[str, list[str]] = {}
+        for relative, file in tree_files(self.path, self.exclude, self.include, left_out):
             target = work / relative
             target.parent.mkdir(parents=True, exist_ok=True)
+            if file.is_symlink():
+                target.symlink_to(inner_target(relative, str(file.readlink()), (str(self.path),)))
+                continue
             shutil.copyfile(file, target)
             target.chmod(0o755 if executable(file) else 0o644)
+        return left_out
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,7 @@ class Archive:
     location: str
     sha256: str
     exclude: list[str]
+    include: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not self.sha256:
@@ -126,7 +138,7 @@ class Archive:
         digest: str = inputs_digest([], {**recipe, "archive": self.sha256})
         return digest
 
-    def copy_to(self, work: Path) -> None:
+    def copy_to(self, work: Path) -> dict[str, list[str]]:
         with tempfile.TemporaryDirectory(prefix="gatehouse-source-") as temporary:
             file = Path(self.location).expanduser()
             if re.match(r"https?://", self.location):
@@ -140,7 +152,7 @@ class Archive:
                     f"{self.shown} has SHA-256 {found}, but app_source_archive.sha256 is {self.sha256}: nothing was "
                     "built. Write the new sum if that is the archive you mean"
                 )
-            unpack_source(file, work, self.exclude, self.shown)
+            return unpack_source(file, work, self.exclude, self.shown, include=self.include)
 
     def download(self, file: Path) -> None:
         try:
@@ -165,9 +177,12 @@ class Commit:
     commit: str
     folder: str
     exclude: list[str]
+    include: list[str] = field(default_factory=list)
 
     @classmethod
-    def resolve(cls, repository: str, ref: str, folder: str, exclude: list[str]) -> Commit:
+    def resolve(
+        cls, repository: str, ref: str, folder: str, exclude: list[str], include: list[str] | None = None
+    ) -> Commit:
         """Ask the repository which commit a tag is; a full id asks nobody.
 
         A branch is refused: whoever can push to it would decide what the next run deploys, a run for something else
@@ -182,14 +197,14 @@ class Commit:
         if (local := Path(repository).expanduser()).exists():
             repository = str(local.absolute())
         if COMMIT.fullmatch(ref):
-            return cls(repository, ref, ref, folder, exclude)
+            return cls(repository, ref, ref, folder, exclude, include or [])
         listed = git("ls-remote", "--", repository, ref, ref + "^{}").decode().splitlines()
         found = {name: commit for commit, _, name in (line.partition("\t") for line in listed)}
         # Of an annotated tag the commit that it names.
         tag = f"refs/tags/{ref.removeprefix('refs/tags/')}"
         for name in (f"{tag}^{{}}", tag):
             if name in found:
-                return cls(repository, ref, found[name], folder, exclude)
+                return cls(repository, ref, found[name], folder, exclude, include or [])
         if branch := found.get(f"refs/heads/{ref}") or found.get(ref):
             raise ArchiveError(
                 f"{ref} of {shown} is a branch, so whoever pushes there would decide what is deployed: write a tag as "
@@ -205,14 +220,15 @@ class Commit:
         digest: str = inputs_digest([], {**recipe, "commit": self.commit, "folder": self.folder})
         return digest
 
-    def copy_to(self, work: Path) -> None:
+    def copy_to(self, work: Path) -> dict[str, list[str]]:
         with tempfile.TemporaryDirectory(prefix="gatehouse-source-") as temporary:
             clone, file = Path(temporary) / "clone", Path(temporary) / "archive.tar"
             git("init", "--quiet", "--bare", str(clone))
             git("fetch", "--quiet", "--depth=1", "--no-tags", "--", self.repository, self.commit, cwd=clone)
             tree = f"{self.commit}:{self.folder}" if self.folder else self.commit
             git("archive", "--format=tar", f"--output={file}", tree, cwd=clone)
-            unpack_source(file, work, self.exclude, f"commit {self.commit[:12]}", strip=False)
+            what = f"commit {self.commit[:12]}"
+            return unpack_source(file, work, self.exclude, what, strip=False, include=self.include)
 
 
 def git(*words: str, cwd: Path | None = None) -> bytes:
@@ -242,19 +258,31 @@ def common_folder(names: Iterable[str]) -> str:
     return tops.pop() if len(tops) == 1 else ""
 
 
-def unpack_source(file: Path, work: Path, exclude: list[str], what: str, strip: bool = True) -> None:
+def unpack_source(
+    file: Path, work: Path, exclude: list[str], what: str, strip: bool = True, include: Iterable[str] = ()
+) -> dict[str, list[str]]:
     """Unpack the files that count into the new folder `work`, without the one folder that holds them all.
 
-    Every member is checked as one of a release is; what `exclude` names may be anything, since it is not unpacked.
+    Every member is checked as one of a release is; what `exclude` names may be anything, since it is not unpacked. Give
+    what was left out, pattern to paths.
     """
+    include, left_out = list(include), dict[str, list[str]]()
     try:
         with tarfile.open(file, mode="r:*") as tar:
             members = [(PurePosixPath(member.name).as_posix(), member) for member in tar if not member.isdir()]
             top = common_folder(name for name, _ in members) if strip else ""
-            kept = [(name.removeprefix(top), member) for name, member in members]
-            kept = [(name, member) for name, member in kept if not matches(name, exclude)]
-            for _, member in kept:
-                check_member(member)
+            if top in ("/", "../"):
+                raise ArchiveError(f"{what}: archive member {members[0][0]!r} would leave the release's folder")
+            kept = []
+            for name, member in ((name.removeprefix(top), member) for name, member in members):
+                pattern = matching(name, exclude)
+                if pattern and not matches(name, include):
+                    left_out.setdefault(pattern, []).append(name)
+                else:
+                    if member.issym():
+                        member.linkname = os.path.normpath(member.linkname)
+                    kept.append((name, member))
+            check_members(kept)
             work.mkdir(mode=0o755)
             for name, member in kept:
                 unpack_member(tar, member, work / name)
@@ -262,18 +290,25 @@ def unpack_source(file: Path, work: Path, exclude: list[str], what: str, strip: 
         raise ArchiveError(f"{what} is no tar archive ({error}): pack it as .tar.gz, .tar.xz or .tar.bz2") from error
     except FileExistsError as error:
         raise ArchiveError(f"{what} has {error.filename} twice: pack it again") from error
+    return left_out
 
 
-def chosen_source(folder: str, archive: Mapping[str, str], commit: Mapping[str, str], exclude: list[str]) -> Source:
+def chosen_source(
+    folder: str,
+    archive: Mapping[str, str],
+    commit: Mapping[str, str],
+    exclude: list[str],
+    include: list[str] | None = None,
+) -> Source:
     """Give the source that the inputs name: an archive or a commit where one is written, else the folder."""
     if archive.get("location") and commit.get("repository"):
         raise ArchiveError("app_source_archive and app_source_git are both written: keep one of them")
     if archive.get("location"):
-        return Archive(archive["location"], archive.get("sha256") or "", exclude)
+        return Archive(archive["location"], archive.get("sha256") or "", exclude, include or [])
     if commit.get("repository"):
         folder = (commit.get("folder") or "").strip("/")
-        return Commit.resolve(commit["repository"], commit.get("ref") or "", folder, exclude)
+        return Commit.resolve(commit["repository"], commit.get("ref") or "", folder, exclude, include)
     if archive.get("sha256") or commit.get("ref"):
         field = "app_source_archive.location" if archive.get("sha256") else "app_source_git.repository"
         raise ArchiveError(f"{field} is missing: write where the source is, or take the rest away")
-    return Folder(Path(folder), exclude)
+    return Folder(Path(folder), exclude, include or [])

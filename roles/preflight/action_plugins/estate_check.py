@@ -4,7 +4,8 @@ The plugin collects (specs of the roles, plays, variables of every host, certifi
 variable leaf by leaf, so that one undefined name hides nothing else, and leaves the judging to pure filters:
 spec_problems, unknown_variables, missing_variables, address_problems, proxy_problems, upstream_problems,
 transport_problems, endpoint_problems, site_problems, location_problems, unpermitted_names, long_client_names,
-acme_problems, source_problems, egress_problems, certificate_problems, application_problems, environment_problems.
+acme_problems, source_problems, egress_problems, certificate_problems, application_problems, environment_problems,
+group_problems, ownerless_files, example_secrets, purge_problems. What follows in the wiring, without_wiring leaves out.
 
 Where a value was written comes from ansible-core's Origin tag, which 2.19 keeps on each value read from YAML.
 """
@@ -42,6 +43,7 @@ _ADDRESSES = ("private_address", "ansible_host", "public_address", "private_netw
 # Lookups that do something (make a password, run a command, ask the network) wait for the play that needs
 # them.
 _ACTS = re.compile(r"(lookup|query|q)\(\s*['\"][a-z_.]*(password|pipe|lines|url|uri|dig)\b")
+_ALIAS = re.compile(r"\{\{ (\w+) \}\}")
 _WAITS = "(known when its play runs)"
 # What upstream_members says: `host web1 has no address; ...` or `web1: member.weight must be ...`.
 _BLAME = re.compile(
@@ -113,6 +115,7 @@ class _Problems:
         about = {
             "remedy": found["remedy"],
             "level": found.get("level", "error"),
+            "missing": found.get("missing", ""),
             "order": (path, line, column),
         }
         # What is made of a text that is still to be filled in is wrong for no other reason.
@@ -206,6 +209,7 @@ class _Host:
         groups: Any = self.raw["groups"]
         known = [*groups, *self.raw, *groups.get("all", ())]
         secret = secret or self._is_secret(path)
+        raw = self.raw.get(str(path[0])) if len(path) == 1 else raw
         template = raw if isinstance(raw, str) else ""  # A vaulted value is no text yet.
         for found in _pure("evaluation_problems", message, template, known, secret):
             self._say(path, found)
@@ -263,8 +267,16 @@ class _Host:
 
     def _say(self, path: ValuePath, found: Mapping[str, Any]) -> None:
         at = (*self.written.get(str(path[0]), path[:1]), *path[1:])
+        # What the wiring hands on as it is, is named as the operator wrote it.
+        raw = self.raw.get(str(path[0])) if len(path) == 1 else ""
+        whole = _ALIAS.fullmatch(raw) if isinstance(raw, str) else None  # a vaulted value is no text yet
+        source = (whole[1],) if whole else path
+        if source != path and source in self.places:
+            at = path = source
         text = f"{_dotted(at)} {found['problem']}"
-        self.problems.add(self.name, text, found, self.place(path), f"the variable {path[0]}")
+        # The list is everybody's, so no host is named.
+        host = "" if path[0] == "applications" else self.name
+        self.problems.add(host, text, found, self.place(path), f"the variable {path[0]}")
 
 
 class _EstateRefusedError(AnsibleActionFail):  # type: ignore[misc]
@@ -295,6 +307,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self.problems, self.days = _Problems(), args["certificate_days"]
         self.files: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         self.resolved: dict[str, bool] = {}
+        self.rootless = False  # no group proxies, which all of the wiring reads
         self._read_roles(Path(args["roles"]))
         hosts = self._read_hosts(task_vars or {})
         needs = self._read_plays(args["playbooks"], (task_vars or {})["hostvars"])
@@ -306,12 +319,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self._check_values(hosts, needs)
         self._check_names(hosts, needs, inventory)
         self.endpoints = self._endpoints()
+        sites = [site for host in hosts for site in host.values.get("proxy_sites") or () if isinstance(site, Mapping)]
+        self.sites = sorted({str(site.get("name")) for site in sites})
         self.applications = {str(host.values["app_name"]) for host in hosts if "app_name" in host.values}
         for host in hosts:
             self._check_proxy(host)
             for found in _pure("endpoint_problems", self.endpoints.get(host.name, {})):
                 host.add(found)
-        problems = sorted(self.problems.found.values(), key=lambda problem: problem["order"])
+        problems = _pure("without_wiring", list(self.problems.found.values()), self.rootless)
+        problems = sorted(problems, key=lambda problem: problem["order"])
         report = _pure("problem_report", problems, [host.values for host in hosts])
         result |= {"msg": report, "changed": False, "_ansible_verbose_always": True}
         if errors := sum(problem["level"] == "error" for problem in problems):
@@ -403,7 +419,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 continue
             if name in self.options:
                 found.append({**role, "name": name})
-            else:
+            elif not host.application:  # of an entry's runtime application_problems tells
                 near = difflib.get_close_matches(name, self.options, 1)
                 wanted = near[0] if near else "one of " + ", ".join(self.options)
                 remedy = f"change that variable so that it becomes {wanted}"
@@ -496,6 +512,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         arguments = (list(self.known), list(self.options), host.raw["groups"])
         for one in [*found, *_pure("application_problems", entries, *arguments)]:
             host.add(one)
+        self._check_shape(host, inventory)
         unfilled: dict[int, list[dict[str, Any]]] = {}
         for host in hosts:
             for name in [name for name, value in host.raw.items() if (name,) in host.places and _place(value)]:
@@ -506,12 +523,38 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                     host.note(name, value)
                     host.add(one)
 
+    def _check_shape(self, host: _Host, inventory: Path) -> None:
+        """Check the groups, the files of variables that nobody reads, and that no secret is the example's."""
+        every: Any = host.raw["groups"]
+        groups = {str(name): list(hosts) for name, hosts in every.items()}
+        shown = _pure("place_text", str(inventory), 0, 0, str(Path.cwd()))
+        names = [name for _, name, _ in applications.named(host.raw.get("applications"))]
+        # Without the wiring, which says `machine`, only the plays say what a group is for.
+        if "machine" in host.raw:
+            for found in _pure("group_problems", groups, names):
+                self.rootless |= found["path"] == ["proxies"]
+                self.problems.add("", found["problem"], found, self.places.get(found["path"][0]), f"{shown}/hosts.yml")
+            for name in groups.get("proxies", ()):
+                if "public_address" not in self.problems.hosts[name].raw:
+                    about = {"remedy": "write public_address: beside it, the address that visitors reach"}
+                    self.problems.add("", f"host {name} has no public_address", about, self.places[name])
+        folders = ("group_vars", "host_vars")
+        files = {folder: [path.name for path in (inventory / folder).glob("*")] for folder in folders}
+        known = dict(zip(folders, (list(groups), list(self.problems.hosts)), strict=True))
+        for found in _pure("ownerless_files", files, known):
+            self.problems.add("", found["problem"], found, None, "/".join([shown, *found["path"]]))
+        secrets = {name: value for name, value in host.raw.items() if _SECRET.search(name) and _is_plain(value)}
+        for found in _pure("example_secrets", secrets):
+            host.add(found)
+
     def _check_names(self, hosts: Sequence[_Host], needs: Sequence[Mapping[str, Any]], inventory: Path) -> None:
         """Check that no variable is misspelt, and that none is missing."""
         roles = [role for role, options in self.options.items() if options]
         folder = _pure("place_text", str(inventory), 0, 0, str(Path.cwd()))
         for host in hosts:
-            for found in _pure("unknown_variables", list(host.raw), list(self.known), roles):
+            for found in _pure(
+                "unknown_variables", [name for name in host.raw if name not in host.written], list(self.known), roles
+            ):
                 host.add(found)
             own = [need for need in needs if host.name in need["hosts"]]
             groups = [str(group) for group in host.raw["groups"]]
@@ -547,6 +590,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 host.add(found)
         for found in _pure("egress_problems", host.values, self.applications):
             host.add(found)
+        if "rollout_purges" in host.values:
+            for found in _pure("purge_problems", host.values["rollout_purges"], self.sites):
+                host.add(found)
         for wanted in _pure("certificate_files", host.values):
             key = (wanted["chain"], wanted["key"], *wanted["names"])
             if key not in self.files:

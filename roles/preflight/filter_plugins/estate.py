@@ -76,13 +76,17 @@ def missing_variables(
 def evaluation_problems(
     message: str, template: str, known: Sequence[str], secret: bool = False
 ) -> list[dict[str, str]]:
-    """Return what to say of a template that Ansible cannot evaluate: nothing, or one {problem, remedy}.
+    """Return what to say of a template that Ansible cannot evaluate: nothing, or one {problem, remedy, missing}.
 
     `message`: the innermost cause, as Ansible or a filter says it; `known`: names that may have been meant.
     What depends on facts is known only once a play has gathered them, so nothing is said of it.
     """
     found = _UNDEFINED.search(message.rstrip("."))
     missing = (found[1] or found[2]) if found else ""
+    if missing.isdigit() and (user := re.search(rf"([a-z_]\w*)(?:\['?(\w+)'?\])?\[{missing}\]", template)):
+        name = user[2] or user[1]
+        problem, remedy = f"needs an entry {missing} of {name}, which has none", f"write at least one entry in {name}"
+        return [{"problem": problem, "remedy": remedy, "missing": name}]
     if "ansible_facts" in template or missing.startswith("ansible_"):
         return []
     if missing == "hostvars":
@@ -93,7 +97,7 @@ def evaluation_problems(
     if missing:
         near = difflib.get_close_matches(missing, known, 1)
         remedy = f"write {near[0]}" if near else f"define {missing}, or correct its name"
-        return [{"problem": f"uses {missing}, which is not defined", "remedy": remedy}]
+        return [{"problem": f"uses {missing}, which is not defined", "remedy": remedy, "missing": missing}]
     if secret:
         return [{"problem": "cannot be evaluated, and being secret is not shown", "remedy": ""}]
     problem, _, remedy = message.rpartition("; write ")

@@ -120,7 +120,7 @@ def _verified(upstream: Mapping[str, Any], title: str) -> list[Problem]:
     own = tls if isinstance(tls, Mapping) else {}
     if transport == "http":
         given = [key for key in ("name", "ca", "crl") if own.get(key)]
-        text = f"has no meaning with transport: http, which is in clear ({title})"
+        text = f"has no meaning with transport: http, which is in plaintext ({title})"
         return [_problem(["tls", key], text, "take it away, or write transport: mtls") for key in given]
     if str(own.get("name") or "").startswith("*"):
         return [_problem(["tls", "name"], f"{own['name']} is no name that can be asked for", "write one full name")]

@@ -17,6 +17,8 @@ _SIZE = re.compile(r"([0-9]+)([kKmMgG]?)")
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 # ngx_http_limit_req_module.c asks for 8 pages, ngx_http_file_cache.c for 2: one figure is easier to keep in mind.
 _LEAST_ZONE = 32 * 1024
+# nginx takes the memory when it starts.
+_LARGEST_ZONE = 1024**3
 # What browsers' lists ask for: https://hstspreload.org
 _PRELOAD_AGE = 31_536_000
 
@@ -47,6 +49,7 @@ def proxy_problems(estate: Mapping[str, Any]) -> list[Problem]:
         *_zones(estate),
         *_folders(estate.get("proxy_caches")),
         *_listens(estate.get("proxy_listen")),
+        *_ports(estate),
         *_balancers(estate),
         *_promises(estate),
     ]
@@ -67,6 +70,9 @@ def _zones(estate: Mapping[str, Any]) -> list[Problem]:
             if size is not None and size < _LEAST_ZONE:
                 text = f"{entry['size']} is too little memory for a zone"
                 problems.append(_problem([variable, index, "size"], text, "write at least 32k"))
+            if size is not None and size > _LARGEST_ZONE:
+                text = f"{entry['size']} is more memory than a zone can have"
+                problems.append(_problem([variable, index, "size"], text, "write at most 1g"))
             if variable == "proxy_caches" and name in taken:
                 text = f"{name} is the name of the memory of {taken[name]}"
                 problems.append(_problem([variable, index, "name"], text, "give the cache another name"))
@@ -102,6 +108,33 @@ def _listens(addresses: Any) -> list[Problem]:
         if str(address) in seen:
             problems.append(_problem(["proxy_listen", index], f"repeats {address}", "keep it once"))
         seen.add(str(address))
+    return problems
+
+
+def _ports(estate: Mapping[str, Any]) -> list[Problem]:
+    """Return ports that are one, and sites that need one which is not listened on."""
+    http, https = estate.get("proxy_http_port"), estate.get("proxy_https_port")
+    if not isinstance(http, int) or not isinstance(https, int):
+        return []
+    if http == https:
+        text = f"{https} is proxy_http_port too" + ("" if https else ": nobody could reach the proxy")
+        return [_problem(["proxy_https_port"], text, "give each its own port, such as 80 and 443")]
+    problems = []
+    if https == 0 and estate.get("proxy_http3") is True:
+        text = "needs proxy_https_port, which is 0"
+        problems.append(_problem(["proxy_http3"], text, "write proxy_http3: false, or a port"))
+    for index, site in _entries(estate.get("proxy_sites")):
+        here, certificate = ["proxy_sites", index], site.get("certificate")
+        source = certificate.get("source") if isinstance(certificate, Mapping) else None
+        if https == 0 and site.get("https") is True:
+            text = f"of site {site.get('name')} needs proxy_https_port, which is 0"
+            problems.append(_problem([*here, "https"], text, "write https: false, or a port"))
+        if http == 0 and site.get("http") in ("redirect", "serve"):
+            text = f"{site['http']} needs proxy_http_port, which is 0"
+            problems.append(_problem([*here, "http"], text, "write http: refuse, or a port"))
+        elif http == 0 and source == "acme" and site.get("https") is True:
+            text = "acme is asked for its challenge on proxy_http_port, which is 0"
+            problems.append(_problem([*here, "certificate", "source"], text, "write a port, or another source"))
     return problems
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+_WIRING = "wiring.yml"
+# The value that a problem shows: `port 70000 is ...`, `... must be an integer, got "x"`.
+_SHOWN = re.compile(r'(?:^\S+ (?=\S+ is )|, got )("(?:[^"\\]|\\.)*"|-?[0-9.]+)(?: is |$)')
 
 
 def _hosts(names: Sequence[str]) -> str:
@@ -55,8 +60,37 @@ def problem_report(problems: Sequence[Mapping[str, Any]], values: Sequence[Mappi
     return f"estate of {size}: " + "\n".join(parts)
 
 
+def without_wiring(problems: Sequence[Mapping[str, Any]], rootless: bool) -> list[dict[str, Any]]:
+    """Return the problems with those of the wiring told by their cause, since nobody edits that file.
+
+    `problems`: as for problem_report, with order: (path, line, column), and `missing`: the undefined name that a
+    template uses; `rootless`: whether groups are missing that all of the wiring reads. A name that is missing is to be
+    written in group_vars/all, once. A value that was reported where it was written is not reported again.
+    """
+    wired = [problem for problem in problems if Path(problem["order"][0]).name == _WIRING]
+    kept = [dict(problem) for problem in problems if problem not in wired]
+    said = " ".join(problem["text"] for problem in kept)
+    undefined = dict[str, dict[str, Any]]()
+    for problem in () if rootless else wired:
+        name, shown = problem["missing"], _SHOWN.search(problem["text"])
+        words = name or (shown[1] if shown else "")
+        if words and re.search(rf"(?<![\w.]){re.escape(words)}(?![\w.])", said):
+            continue
+        if not name:
+            kept.append(dict(problem))
+        elif name not in undefined:
+            file = f"group_vars/all/{'vault' if name.startswith('vault_') else 'environment'}.yml"
+            where = f"{problem['where'].rpartition('/')[0]}/{file}"
+            about = {"text": f"{name} is not defined", "where": where, "remedy": f"write {name}: there"}
+            undefined[name] = {**problem, **about}
+        else:
+            hosts = undefined[name]["hosts"]
+            undefined[name]["hosts"] = [*hosts, *(host for host in problem["hosts"] if host not in hosts)]
+    return kept + list(undefined.values())
+
+
 class FilterModule:
-    """Offer the function above to the action plugin `estate_check`, and to tests."""
+    """Offer the functions above to the action plugin `estate_check`, and to tests."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"place_text": place_text, "problem_report": problem_report}
+        return {"place_text": place_text, "problem_report": problem_report, "without_wiring": without_wiring}

@@ -36,7 +36,7 @@ def _list(value: Any) -> list[Any]:
 
 def site_problems(sites: Any) -> list[Problem]:
     """Return what is wrong with the sites of one proxy, paths beginning with proxy_sites."""
-    problems, owners = [], dict[str, tuple[int, str]]()
+    problems, owners, catcher = [], dict[str, tuple[int, str]](), ""
     asking = [
         str(site.get("name"))
         for _, site in _entries(sites)
@@ -47,7 +47,11 @@ def site_problems(sites: Any) -> list[Problem]:
         found = [*_names(site, index, title, owners), *_scheme(site), *_certificate(site), *_visitors(site)]
         if site.get("locations") == []:
             found.append(_problem(["locations"], f"of {title} is empty: it answers nothing", "write at least path: /"))
-        found += [*_in_clear(site), *_resumed(site, asking)]
+        found += [*_in_clear(site), *_resumed(site, asking), *_own_paths(site)]
+        if site.get("catch_all") is True and catcher:
+            text = f"of {title} is that of {catcher} too, and one site can answer the names that no site has"
+            found.append(_problem(["catch_all"], text, "write catch_all: false at one of them"))
+        catcher = catcher or (title if site.get("catch_all") is True else "")
         problems += [{**one, "path": ["proxy_sites", index, *one["path"]]} for one in found]
     return problems
 
@@ -85,7 +89,7 @@ def _scheme(site: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _in_clear(site: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield passwords that visitors send in clear, the site's own and its locations'."""
+    """Yield passwords that visitors send in plaintext, the site's own and its locations'."""
     why = {"https": "the site has no HTTPS", "http": "http: serve answers on port 80 too"}
     remedies = {
         "https": "write https: true",
@@ -96,8 +100,21 @@ def _in_clear(site: Mapping[str, Any]) -> Iterator[Problem]:
     places += [(["locations", place], location) for place, location in _entries(site.get("locations"))]
     for path, place in places if kind else []:
         if _list(_mapping(place.get("basic_auth")).get("users")):
-            text = f"sends passwords in clear, because {why[kind]}"
+            text = f"sends passwords in plaintext, because {why[kind]}"
             yield _problem([*path, "basic_auth"], text, remedies[kind], "warning")
+
+
+def _own_paths(site: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield locations in the place of those that the proxy has itself: error pages, and challenges of an authority."""
+    own = {} if site.get("unavailable") == "close" else {"/.gatehouse/": "the proxy's error pages"}
+    if _mapping(site.get("certificate")).get("source") == "acme" and site.get("https") is not False:
+        own["/.well-known/acme-challenge/"] = "the challenges of the certificate's authority"
+    for place, location in _entries(site.get("locations")):
+        path = str(location.get("path"))
+        for folder, what in own.items():
+            if location.get("match") in ("prefix", "exact") and path.startswith(folder):
+                text = f"{path} is the place of {what}"
+                yield _problem(["locations", place, "path"], text, "write another path, or take it away")
 
 
 def _certificate(site: Mapping[str, Any]) -> Iterator[Problem]:
@@ -141,10 +158,10 @@ def _visitors(site: Mapping[str, Any]) -> Iterator[Problem]:
     if site.get("https") is not False and site.get("http") == "serve":
         # Nobody shows a certificate on port 80, so there `required` would be nobody's and a name's visitor everybody.
         if mode == "required":
-            text = "required lets nobody in who comes in clear, and http: serve answers on port 80"
+            text = "required lets nobody in who comes in plaintext, and http: serve answers on port 80"
             yield _problem(["client_certificates", "mode"], text, "write http: redirect or refuse, or mode: optional")
         elif mode == "optional" and _list(own.get("names")):
-            text = "lets nobody in who comes in clear, and http: serve answers on port 80"
+            text = "lets nobody in who comes in plaintext, and http: serve answers on port 80"
             yield _problem(
                 ["client_certificates", "names"], text, "write http: redirect or refuse, or take the names away"
             )

@@ -48,6 +48,10 @@ def upstream_settings(location: Mapping[str, Any], upstreams: Sequence[Mapping[s
     settings = {name: str(location.get(name) or upstream[name]).replace(" ", "") for name in _TIMES}
     if (location["streaming"] or location.get("websocket")) and not location["read_timeout"]:
         settings["read_timeout"] = _STREAMING_READ_TIMEOUT
+    if size := upstream.get("response_header_size"):
+        # An answer's header has to fit into one buffer; the others have to hold more than what is on its way.
+        settings["buffer_size"] = str(size)
+        settings |= {} if location.get("protocol") == "grpc" else {"buffers": f"8 {size}"}
     settings["next_upstream"] = " ".join(conditions)
     settings["next_upstream_tries"] = str(upstream["next_upstream_tries"])
     return [[name, settings[name]] for name in sorted(settings)]

@@ -130,19 +130,67 @@ def request_headers(location: Mapping[str, Any], base: Mapping[str, str], site: 
         headers["authorization"] = ["Authorization", ""]
     if location.get("cache", {}).get("slice"):
         headers["range"] = ["Range", "$slice_range"]
+    spelt = any("_" in name for name in base)
     for header in location["request_headers"]:
+        headers |= {one.lower(): [one, ""] for one in (_underscored(header["name"]) if spelt else ())}
         headers[header["name"].lower()] = [header["name"], header["value"]]
     found = sorted(headers.values())
     # What somebody wrote for this location stands in it, although it may be what every location has.
     return [] if found == usual and location["protocol"] == "http" and not location["request_headers"] else found
 
 
-def fastcgi_parameters(headers: Sequence[Sequence[str]], script: str) -> list[list[str]]:
+def _underscored(name: str) -> list[str]:
+    """Return the spellings of a header's name with underscores that CGI and WSGI take for the same: `X_Real-IP`..."""
+    first, *rest = name.split("-")
+    spellings = [first]
+    for part in rest:
+        spellings = [f"{begun}{mark}{part}" for begun in spellings for mark in "-_"]
+    return [spelling for spelling in spellings if "_" in spelling]
+
+
+def underscored_headers(headers: Mapping[str, str], pass_others: bool) -> dict[str, str]:
+    """Return headers for an upstream and, where others with underscores pass, an empty one for each such spelling.
+
+    CGI, WSGI and Rack make the same variable of `X-Real-IP` and `X_Real_IP`, so a visitor could write the proxy's word.
+    """
+    if not pass_others:
+        return dict(headers)
+    return {spelling: "" for name in headers for spelling in _underscored(name)} | dict(headers)
+
+
+def caught_schemes(sites: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the schemes (http, https) for which a site with `catch_all` answers the names that no site has."""
+    caught = set[str]()
+    for site in sites:
+        if site["catch_all"] and site["https"]:
+            caught.add("https")
+        in_clear = not site["https"] or site["http"] != "refuse" or site["certificate"]["source"] == "acme"
+        if site["catch_all"] and in_clear:
+            caught.add("http")
+    return sorted(caught)
+
+
+def folders_without_slash(site: Mapping[str, Any]) -> list[str]:
+    """Return the paths of a site's static folders without their slash, where no location is for that path, sorted.
+
+    nginx redirects a folder below another by itself, but `/docs` is not in the location `/docs/`.
+    """
+    taken = {str(place["path"]) for place in site["locations"] if place["match"] in ("prefix", "exact")}
+    folders = {
+        str(place["path"]).removesuffix("/")
+        for place in site["locations"]
+        if place["match"] == "prefix" and place["static"]["dir"] and str(place["path"]).endswith("/")
+    }
+    return sorted(folders - taken - {""})
+
+
+def fastcgi_parameters(headers: Sequence[Sequence[str]], script: str, port: str = "$server_port") -> list[list[str]]:
     """Return [[name, value, condition]] of a FastCGI request's parameters: those of CGI, then the headers as HTTP_*.
 
     `headers`: of request_headers; `script`: the front controller, in the location's root. It is named by its real path,
-    so that PHP's cache of compiled scripts (opcache) tells the releases behind the link `current` apart. Connection is
-    left out: FastCGI has no connection of HTTP. Programs ask of HTTPS and REMOTE_USER only whether they are there.
+    so that PHP's cache of compiled scripts (opcache) tells the releases behind the link `current` apart. `port`: the
+    variable with the port that the visitor came to. Connection is left out: FastCGI has no connection of HTTP. Programs
+    ask of HTTPS and REMOTE_USER only whether they are there.
     Sources: RFC 3875 4.1, https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html#fastcgi_param
     """
     parameters = [
@@ -163,11 +211,13 @@ def fastcgi_parameters(headers: Sequence[Sequence[str]], script: str) -> list[li
         ["SCRIPT_NAME", f"/{script}"],
         ["SERVER_ADDR", "$server_addr"],
         ["SERVER_NAME", "$host"],
-        ["SERVER_PORT", "$server_port"],
+        ["SERVER_PORT", port],
         ["SERVER_PROTOCOL", "$server_protocol"],
         ["SERVER_SOFTWARE", "nginx"],
     ]
-    named = [(name.upper().replace("-", "_"), value) for name, value in headers]
+    # nginx compares the names of a visitor's headers as they are here, so the other spellings of one need no line.
+    spelt = {one.lower() for name, _ in headers for one in _underscored(name) if "-" in name}
+    named = [(name.upper().replace("-", "_"), value) for name, value in headers if name.lower() not in spelt]
     parameters += [[f"HTTP_{name}", value] for name, value in named if name != "CONNECTION"]
     return [[name, value, " if_not_empty" if name in ("HTTPS", "REMOTE_USER") else ""] for name, value in parameters]
 
@@ -251,6 +301,9 @@ class FilterModule:
             users_file,
             users_templates,
             page_templates,
+            underscored_headers,
+            caught_schemes,
+            folders_without_slash,
             request_headers,
             fastcgi_parameters,
             response_headers,

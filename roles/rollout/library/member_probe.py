@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gatehouse.core.plugins.module_utils import health
 from ansible_collections.gatehouse.core.plugins.module_utils.deadline import limit
 from ansible_collections.gatehouse.core.plugins.module_utils.text import visible_line
 
@@ -30,6 +31,10 @@ options:
   path: {description: The page., type: str, required: true}
   status: {description: The status that it must answer with., type: int, default: 200}
   body: {description: Text that the answer must have in it., type: str, default: ''}
+  host:
+    description: Name of the site that is asked for, in place of the endpoint's own; empty leaves that.
+    type: str
+    default: ''
   tries: {description: How often each endpoint is asked., type: int, default: 10}
   timeout: {description: "Seconds for one answer, from the connection to its last byte.", type: int, default: 5}
   ca: {description: File with the authorities of the members., type: path, default: ''}
@@ -49,7 +54,7 @@ RETURN = r"""
 answers: {description: "What each endpoint answered, as text.", type: list, elements: str, returned: always}
 """
 
-BODY_LIMIT, BODY_SHOWN = 1 << 20, 200
+BODY_LIMIT = 1 << 20  # bytes of an answer that are looked at
 
 
 class Connection(http.client.HTTPConnection):
@@ -81,6 +86,13 @@ def trust_of(endpoint: dict[str, Any], options: dict[str, Any]) -> ssl.SSLContex
     return trust
 
 
+def headers_of(endpoint: dict[str, Any], options: dict[str, Any]) -> dict[str, str]:
+    """Return the headers by which the application knows its site and a visitor."""
+    host = options["host"]
+    named = health.visitor_headers(host, endpoint["headers"].get("X-Forwarded-Proto", "https"))
+    return {**endpoint["headers"], **named}
+
+
 def ask(endpoint: dict[str, Any], options: dict[str, Any]) -> str:
     """Make one request; '' for the answer that is wanted, otherwise what came instead."""
     ends = time.monotonic() + options["timeout"]
@@ -90,7 +102,7 @@ def ask(endpoint: dict[str, Any], options: dict[str, Any]) -> str:
     except OSError as error:
         return f"no TLS with {options['ca']}, {options['certificate']} and {options['key']}: {error}"
     try:
-        headers = {"User-Agent": "gatehouse-health", "Connection": "close", **endpoint["headers"]}
+        headers = {"User-Agent": "gatehouse-health", "Connection": "close", **headers_of(endpoint, options)}
         connection.request("GET", options["path"], headers=headers)
         answer = connection.getresponse()
         text = answer.read(BODY_LIMIT).decode(errors="replace")
@@ -98,10 +110,8 @@ def ask(endpoint: dict[str, Any], options: dict[str, Any]) -> str:
         return visible_line(str(error)) or type(error).__name__
     finally:
         connection.close()
-    if answer.status == options["status"] and options["body"] in text:
-        return ""
-    lacks = f" without {options['body']!r}" if answer.status == options["status"] else ""
-    return f"status {answer.status}{lacks}" + (f": {visible_line(text[:BODY_SHOWN].strip())}" if text.strip() else "")
+    wanted, location = (options["status"], options["body"]), answer.getheader("Location") or ""
+    return visible_line(health.refusal(wanted, answer.status, text, location))
 
 
 def probe(endpoint: dict[str, Any], options: dict[str, Any]) -> str:
@@ -123,6 +133,7 @@ def main() -> None:
             "path": {"type": "str", "required": True},
             "status": {"type": "int", "default": 200},
             "body": {"type": "str", "default": ""},
+            "host": {"type": "str", "default": ""},
             "tries": {"type": "int", "default": 10},
             "timeout": {"type": "int", "default": 5},
             "ca": {"type": "path", "default": ""},
@@ -141,6 +152,8 @@ def main() -> None:
                 f"{endpoint['member']} did not answer {options['status']} to this proxy at {url} "
                 f"({endpoint['transport']}), asked {options['tries']} times: {problem}"
             )
+            if known := health.hint(problem, "", headers_of(endpoint, options), options["path"]):
+                problems.append(f"Hint: {known}")
     if problems:
         module.fail_json(msg="\n".join(problems))
     module.exit_json(changed=False, answers=[f"{one['member']}: {options['status']}" for one in options["endpoints"]])

@@ -50,8 +50,8 @@ def endpoint_sites(
 def endpoint_upstreams(applications: Sequence[Mapping[str, Any]], upstream: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return proxy_upstreams: of each application that has an endpoint the one member, on this machine.
 
-    `applications`: [{name, mode, app_address, app_port, standby_port, upstream}], the last two optional and app_port 0
-    for a socket; where there is a standby_port, a second instance serves in place of the application. `upstream`: what
+    `applications`: [{name, mode, app_address, app_port, standby_port, response_header_size, upstream}], the last three
+    optional and app_port 0 for a socket; where there is a standby_port, a second instance serves in place of the application. `upstream`: what
     the upstreams have in common.
     """
     upstreams = []
@@ -63,7 +63,9 @@ def endpoint_upstreams(applications: Sequence[Mapping[str, Any]], upstream: Mapp
         if standby := application.get("standby_port"):
             members[0]["state"] = "drain"
             members.append({**members[0], "name": f"{name}-standby", "port": standby, "state": "up"})
-        upstreams.append({"name": name, **upstream, "members": members})
+        size = application.get("response_header_size")
+        own = {"response_header_size": size} if size else {}
+        upstreams.append({"name": name, **upstream, **own, "members": members})
     return upstreams
 
 

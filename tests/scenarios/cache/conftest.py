@@ -14,7 +14,7 @@ from estate import Answer, Estate
 
 @pytest.fixture(scope="session")
 def client(estate: Estate) -> Host:
-    """Return the host outside the private network. These sites are served in clear: it needs no CA."""
+    """Return the host outside the private network. These sites are served in plaintext: it needs no CA."""
     return estate.inside("client")
 
 

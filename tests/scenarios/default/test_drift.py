@@ -120,7 +120,7 @@ def test_a_run_fails_for_a_member_that_does_not_answer_outside(estate: Estate) -
     finally:
         host.check_output("nft delete table inet stranger")
     assert run.returncode != 0
-    assert "dashboard1" in run.stdout[run.stdout.index("Ask every proxy for every site") :]
+    assert "dashboard1" in run.stdout[run.stdout.index("Probe every site on every proxy") :]
 
 
 def test_after_all_that_nothing_is_left_to_do_in_few_round_trips(estate: Estate) -> None:

@@ -25,7 +25,7 @@ INSIDE = '"inside": true'
 
 
 def ways(proxy: str, site: str, paths: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Return every way to ask a site: in clear and not, in each version of HTTP."""
+    """Return every way to ask a site: in plaintext and not, in each version of HTTP."""
     versions = ("--http1.1", "--http2") + (("--http3-only",) if proxy == "proxy1" else ())
     asked: list[tuple[str, ...]] = [(f"http://{site}.test{path}", "--http1.1") for path in paths]
     return asked + [(f"https://{site}.test{path}", version) for path, version in itertools.product(paths, versions)]

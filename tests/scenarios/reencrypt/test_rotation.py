@@ -60,7 +60,11 @@ def kill_at(estate: Estate, task: str, log: Path) -> None:
 def test_the_ca_is_replaced_however_often_the_run_is_killed(estate: Estate, tmp_path: Path) -> None:
     before = (estate.state / "ca" / "ca.pem").read_text()
     with visitors(estate) as report:
-        for task in ("Make the encrypted key", "rotate | Use them", "Move the folder one step on"):
+        for task in (
+            "Make the encrypted key",
+            "rotate_batch | Activate the certificates",
+            "Advance the CA replacement",
+        ):
             kill_at(estate, task, tmp_path / "log")
             # The site's own certificate is of this CA too, so visitors are told in time as well.
             trust = base64.b64encode((estate.state / "ca" / "trust.pem").read_bytes()).decode()

@@ -1,7 +1,8 @@
 """Runs on the client: says bytes to a server at chosen moments, and writes down as JSON what comes back, and when.
 
-Reads {address, port, name (of TLS; empty: in clear), say: [[seconds, base64]], until: seconds, quiet: seconds} from its
-argument. It ends when the server closes, at `until`, or when the server has answered and was then silent for `quiet`.
+Reads {address, port, name (of TLS; empty: in plaintext), say: [[seconds, base64]], until: seconds, quiet: seconds} from
+its argument. It ends when the server closes, at `until`, or when the server has answered and was then silent for
+`quiet`.
 """
 
 import base64

@@ -68,6 +68,33 @@ def test_the_application_learns_who_asks(visit: Visit, estate: Estate) -> None:
     assert not {"proxy", "accept-language", "upgrade"} & set(answer.echo)
 
 
+def test_a_long_header_passes_where_there_is_memory_for_it(visit: Visit) -> None:
+    assert visit(APP + "/?bulk=30000").status == 502
+    answer = visit(APP + "/wordy/?bulk=30000")
+    assert (answer.status, len(answer.all("x-bulk")[0])) == (200, 30000)
+    assert visit(APP + "/wordy/?bulk=40000").status == 502
+
+
+def test_underscores_pass_but_not_in_a_header_of_the_proxys(visit: Visit) -> None:
+    strange = ("-HX_Api_Key: k", "-HX_Forwarded_For: 6.6.6.6", "-HX_Real-IP: 6.6.6.6", "-HX-Extra: e", "-HX_Extra: e")
+    for path in ("/", "/headers/"):
+        echo = visit(APP + path, *strange, as_="192.0.2.9").echo
+        assert echo["x_api_key"] == "k"
+        assert "6.6.6.6" not in echo.values()
+    assert "x_extra" not in echo
+
+
+def test_a_balancer_that_ends_tls_is_served_in_clear(visit: Visit) -> None:
+    answer = visit("http://app.lab.test/x", "-HX-Forwarded-Proto: https")
+    assert (
+        answer.echo.items() >= {"x-forwarded-proto": "https", "x-forwarded-port": "443", "host": "app.lab.test"}.items()
+    )
+    assert answer.all("strict-transport-security") == ["max-age=63072000"]
+    elsewhere = visit("http://app.lab.test/x", "-HX-Forwarded-Proto: https", "-HX-Forwarded-Port: 8443").echo
+    assert (elsewhere["host"], elsewhere["x-forwarded-port"]) == ("app.lab.test:8443", "8443")
+    assert visit("http://app.lab.test/x", "-HX-Forwarded-Proto: http").all("location") == ["https://app.lab.test/x"]
+
+
 def test_only_a_balancer_numbers_requests(visit: Visit, estate: Estate) -> None:
     given = "-HX-Request-Id: from-the-balancer-1"
     assert visit(APP + "/", given).all("x-request-id") == ["from-the-balancer-1"]

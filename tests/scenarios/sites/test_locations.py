@@ -60,6 +60,8 @@ def test_an_application_gets_the_time_that_its_location_gives_it(visit: Visit) -
         (f"{APP}/old/x", 302, "/new"),
         (f"{APP}/elsewhere/x?y=%20", 308, "https://www.app.lab.test/elsewhere/x?y=%20"),
         ("http://app.lab.test/x?y=%20", 308, "https://app.lab.test/x?y=%20"),
+        ("https://app.lab.test/files?a=1", 301, "/files/?a=1"),
+        ("https://app.lab.test/files/sub?a=1", 301, "/files/sub/?a=1"),
     ],
 )
 def test_redirects(visit: Visit, url: str, status: int, target: str) -> None:
@@ -125,3 +127,20 @@ def test_no_path_leads_out_of_the_folder(visit: Visit, path: str) -> None:
     assert visit(APP + "/files/a%20b.txt").status == 200
     assert visit(APP + path).body != "files-beside/secret\n"
     assert "root:" not in visit(APP + path.replace("files-beside/secret", "../etc/passwd")).body
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        ("app.mjs", "application/javascript; charset=utf-8"),
+        ("app.webmanifest", "application/manifest+json"),
+        ("app.wasm", "application/wasm"),
+        ("photo.avif", "image/avif"),
+        ("read.md", "text/markdown; charset=utf-8"),
+        ("a%20b.txt", "text/plain; charset=utf-8"),
+        ("sub/", "text/html; charset=utf-8"),
+    ],
+)
+def test_a_file_has_its_type(visit: Visit, file: str, kind: str) -> None:
+    answer = visit(f"https://app.lab.test/files/{file}")
+    assert (answer.status, answer.all("content-type")) == (200, [kind])

@@ -17,12 +17,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 # The same on every controller, so that a file which names them is the same too.
-SOURCE, HOME, CACHE = "/build/src", "/build/home", "/build/cache"
+SOURCE, HOME, CACHE, HELPERS = "/build/src", "/build/home", "/build/cache", "/build/tools"
 _ACCOUNT = 1000
 _ACCOUNTS = {
     "passwd": f"root:x:0:0::/:/bin/sh\nbuild:x:{_ACCOUNT}:{_ACCOUNT}::{HOME}:/bin/sh\n",
@@ -54,18 +54,20 @@ class Index:
     etc: tuple[str, ...] = ()
 
 
+_NPM = Index(
+    re.compile(
+        r"NPM_TOKEN|NODE_AUTH_TOKEN"
+        r"|(?i:npm_config_(//.+|@.+|registry|_auth\w*|(https?_?)?proxy|noproxy|ca|cafile|strict_ssl|fetch_\w+))"
+    ),
+    (".npmrc",),
+    ("npmrc",),
+)
 # Where to fetch from, by which way and as whom. What else a tool can be told (a cache, a program to run) is not.
 INDEXES = {
     "bundle": Index(re.compile(r"BUNDLE_(\w+__\w+|SSL_CA_CERT|TIMEOUT|RETRY)"), (".bundle/config",)),
     "composer": Index(re.compile(r"COMPOSER_(AUTH|CAFILE|IPRESOLVE)"), (".config/composer/auth.json",)),
-    "npm": Index(
-        re.compile(
-            r"NPM_TOKEN|NODE_AUTH_TOKEN"
-            r"|(?i:npm_config_(//.+|@.+|registry|_auth\w*|(https?_?)?proxy|noproxy|ca|cafile|strict_ssl|fetch_\w+))"
-        ),
-        (".npmrc",),
-        ("npmrc",),
-    ),
+    # pnpm and Yarn read npm's settings.
+    **dict.fromkeys(("npm", "pnpm", "yarn"), _NPM),
     "pip": Index(
         re.compile(r"PIP_(\w*INDEX\w*|TRUSTED_HOST|PROXY|(DEFAULT_)?TIMEOUT|RETRIES)"),
         (".config/pip/pip.conf",),
@@ -125,10 +127,13 @@ def check() -> None:
         )
 
 
-def environment(program: str = "") -> dict[str, str]:
-    """Give the environment of a build step; of one that fetches by `program`, with the way to the index too."""
+def environment(program: str = "", path: tuple[str, ...] = ()) -> dict[str, str]:
+    """Give the environment of a build step; of one that fetches by `program`, with the way to the index too.
+
+    `path`: folders in which programs are looked for before those of the controller.
+    """
     given = {
-        "PATH": os.pathsep.join((str(TOOLS), *_PATHS)), "HOME": HOME, "USER": "build", "TMPDIR": "/tmp",  # noqa: S108
+        "PATH": os.pathsep.join((*path, str(TOOLS), *_PATHS)), "HOME": HOME, "USER": "build", "TMPDIR": "/tmp",  # noqa: S108
         "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC", "CI": "1",
         # Some tools ask for the network or write to the cache where nobody has asked them to.
         "npm_config_cache": f"{CACHE}/npm", "npm_config_logs_max": "0", "npm_config_update_notifier": "false",
@@ -159,8 +164,13 @@ class Sandbox:
         check()
         for name, text in _ACCOUNTS.items():
             (self.scratch / name).write_text(text)
-        for name in ("home", "tmp", *(f"home-{program}" for program in INDEXES)):
+        for name in ("home", "tmp", "helpers", *(f"home-{program}" for program in INDEXES)):
             (self.scratch / name).mkdir(mode=0o700)
+
+    def add_tools(self, tools: Mapping[str, str]) -> None:
+        """Write files that commands find in `HELPERS`, name to content."""
+        for name, text in tools.items():
+            (self.scratch / "helpers" / Path(name).name).write_text(text)
 
     def words(self, command: list[str], fetch: bool) -> list[str]:
         """Give the whole command line; the variables are not in it, since every account can read it."""
@@ -175,17 +185,19 @@ class Sandbox:
             yield from _bound(f"/etc/{name}")
         for name in _ACCOUNTS:
             yield from _bound(self.scratch / name, f"/etc/{name}")
-        # Console scripts name the venv by its real path, and its Python may come from somewhere else. One that is
-        # in the home itself, as ~/bin/python3, would bring all of it.
-        for path in sorted({TOOLS.parent, TOOLS.parent.resolve(), Path(sys.prefix), Path(sys.base_prefix)}):
-            if not path.is_relative_to("/usr") and not Path.home().is_relative_to(path):
-                yield from _bound(path)
         # Each tool whose settings are shown has a home of its own: nothing is left of them in the one of the build.
         home = f"home-{program}" if program in INDEXES else "home"
         yield from ("--bind", str(self.source), SOURCE, "--bind", str(self.scratch / home), HOME)
         yield from ("--bind", str(self.scratch / "tmp"), "/tmp", "--symlink", "../tmp", "/var/tmp")  # noqa: S108
+        # Console scripts name the venv by its real path, and its Python may come from somewhere else. One that is
+        # in the home itself, as ~/bin/python3, would bring all of it. After /tmp, since a checkout may be
+        # there.
+        for path in sorted({TOOLS.parent, TOOLS.parent.resolve(), Path(sys.prefix), Path(sys.base_prefix)}):
+            if not path.is_relative_to("/usr") and not Path.home().is_relative_to(path):
+                yield from _bound(path)
         # What fetches fills it and runs nobody's code; what runs anybody's code cannot change what is fetched next.
         yield from ("--bind" if program else "--ro-bind", str(self.cache), CACHE)
+        yield from ("--ro-bind", str(self.scratch / "helpers"), HELPERS)
         if program:
             yield from self._settings(program)
         yield from ("--chdir", SOURCE, "--remount-ro", "/")

@@ -1,0 +1,148 @@
+"""What an operator gets wrong in a copy of inventories/prod, as preflight answers it: what, where, and what to write.
+
+A batch is one copy with several mistakes, so that one run judges them all. Each is (file, old text, new text, what is
+said, text of the line that is named, remedy); an old text of "" appends, and a file that is not there is written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from ansible.parsing.vault import VaultLib, VaultSecret
+
+ROOT = Path(__file__).resolve().parents[2]
+H, E = "hosts.yml", "group_vars/all/environment.yml"
+A, S = "group_vars/all/applications.yml", "group_vars/all/sites.yml"
+VAULT = {"vault_passphrase": "made up for the passphrase", "vault_storefront_secret_key": "made up for the key"}
+LIVE = "{path: /live, upstream: dashboard, websocket: true}"
+Mistake = tuple[str, str, str, str, str, str]
+
+SITES: list[Mistake] = [
+    (S, "", "proxy_compresion: false\n", "proxy_compresion is no variable of the role proxy", "proxy_compresion",
+     "write proxy_compression"),
+    (S, LIVE, "{path: /live, upstream: dashboard, websockets: true}", ".locations[2].websockets is unknown", "/live",
+     "write websocket"),
+    (S, "server_names: [dashboard.example.com]", "server_names: dashboard.example.com", "must be a list",
+     "server_names", "write each item on a line of its own that begins with -"),
+    (S, "  - name: assets", "  - {name: assets, max_size: 2GB, inactive: 7 days}", '.max_size "2GB" is no size', "2GB",
+     "write"),
+    (S, "{path: /static/, upstream: storefront, cache: {zone: assets}}",
+     "{path: static/, upstream: storefront, cache: {zone: assets}}", '"static/"', "static/", "write"),
+    (S, "{path: /assets/, upstream: dashboard, cache: {zone: assets}}",
+     "{path: /assets/, upstream: dashbord, cache: {zone: assets}}", 'names the upstream "dashbord"', "dashbord",
+     "write dashboard"),
+]  # fmt: skip
+APPLICATIONS: list[Mistake] = [
+    (A, "port: 5000", "port: 70000", "applications[0].port 70000 is no port", "70000", "write an integer"),
+    (A, "    upstream: {method: least_conn}", "    upstream: {methd: least_conn}", ".methd is unknown", "methd",
+     "write method"),
+    (A, "      target: storefront:create_app()", "      targt: storefront:create_app()",
+     "applications[0].flask.targt is no key of an application", "targt", "write target"),
+    (A, '    version: "1.0.0"\n    port: 3000', '    version: 1.10\n    port: "3000"\n    batch: 2',
+     "applications[1].batch is no key of an application", "batch: 2", "write it below rollout:"),
+    (A, "    secrets:", "    app_health_path: /up\n    secrets:",
+     "applications[0].app_health_path has the role's prefix", "app_health_path", "write health_path"),
+    (A, "", "  - name: shop\n    runtime: nodejs\n    flask: {target: x}\n",
+     "applications[2].name shop is no group of hosts.yml that has hosts", "name: shop", "add the group shop"),
+    (A, "", "    rollout: {purges: [{site: shopp, prefix: /}]}\n", "applications[2].runtime \"nodejs\" is no runtime",
+     "nodejs", "write node"),
+    (E, "environment_name: prod", "environment_name: staging",
+     "environment_name is staging, as that of staging: both would share one state folder", "environment_name",
+     "write another name"),
+    ("group_vars/storefronts.yml", "", "x: 1\n", "group_vars/storefronts.yml belongs to no group", "",
+     "name it storefront.yml"),
+]  # fmt: skip
+HOSTS: list[Mistake] = [
+    (H, "proxy2: {ansible_host: 10.10.0.12, public_address: 198.51.100.12}", "proxy2: {ansible_host: 10.10.0.12}",
+     "host proxy2 has no public_address", "proxy2", "write public_address: beside it"),
+    (H, "storefront2: {ansible_host: 10.10.0.102}", "storefront2: {ansible_host: 10.10.0.101}",
+     "10.10.0.101 of host storefront2 is the address of storefront1 too", "storefront2", "give each host its own"),
+    (E, "domains: [example.com]", "", "domains is not defined", "", "write domains: there"),
+]  # fmt: skip
+ALONE: list[list[Mistake]] = [
+    [(E, "controller_address: 10.10.0.10 ", "controller_address: 10.10.0.0/24 ",
+      'controller_address "10.10.0.0/24" is no IP address', "controller_address", "write one such as 10.0.0.5"),
+     (A, "runtime: node", "runtime: nodejs", 'applications[1].runtime "nodejs" is no runtime', "nodejs", "write node")],
+    [(H, "proxies:", "proxy:", "hosts.yml has no group proxies that has hosts", "", "call proxy proxies")],
+    [(A, "applications:", "applications: shop\nx_applications:", 'applications must be a list, got "shop"',
+      "applications: shop", "write `- name: shop`")],
+    [("group_vars/all/vault.yml", "", "vault_x: change-me\n", "vault_x has the value of the example", "vault_x",
+      "write a secret of your own")],
+]  # fmt: skip
+
+
+def edit(folder: Path, mistake: Mistake) -> None:
+    """Make one mistake in a copy."""
+    path = folder / mistake[0]
+    text = path.read_text() if path.exists() else ""
+    if not mistake[1]:
+        path.write_text(text + mistake[2])
+        return
+    assert mistake[1] in text, mistake
+    path.write_text(text.replace(mistake[1], mistake[2], 1))
+
+
+@pytest.mark.parametrize("batch", [SITES, APPLICATIONS, HOSTS, *ALONE], ids=lambda batch: str(batch[0][3])[:40])
+def test_a_mistake_is_named_with_its_place_and_a_remedy(tmp_path: Path, batch: list[Mistake]) -> None:
+    # Beside the other environments, as a copy is.
+    shutil.copytree(ROOT / "inventories" / "staging", tmp_path / "staging", symlinks=True)
+    folder = tmp_path / "mine"
+    shutil.copytree(ROOT / "inventories" / "prod", folder, symlinks=True)
+    (tmp_path / "wiring.yml").symlink_to(ROOT / "inventories" / "wiring.yml")
+    for mistake in batch:
+        edit(folder, mistake)
+    command = ["ansible-playbook", "playbooks/preflight.yml", "-i", str(folder), "-e", json.dumps(VAULT)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert run.returncode == 2, run.stdout
+    blocks = re.split(r"\n\s+\d+\. ", run.stdout)
+    for file, _, _, said, line, remedy in batch:
+        found = [block for block in blocks if said in block]
+        assert len(found) == 1, f"{said}\n{run.stdout}"
+        assert f"-> {remedy}" in found[0], found[0]
+        if line:
+            number = re.search(rf"mine/{re.escape(file)}:(\d+)", found[0])
+            assert number, found[0]
+            lines = (folder / file).read_text().splitlines()
+            assert line in lines[int(number[1]) - 1], found[0]
+    # Nothing is said of the wiring, which the operator did not write.
+    assert "wiring.yml" not in run.stdout, run.stdout
+
+
+@pytest.mark.parametrize("playbook", ["site.yml", "playbooks/preflight.yml"])
+def test_what_is_no_yaml_ends_any_run_first(tmp_path: Path, playbook: str) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(ROOT / "inventories" / "prod", folder, symlinks=True)
+    (tmp_path / "wiring.yml").symlink_to(ROOT / "inventories" / "wiring.yml")
+    edit(folder, (H, "proxy2: {", "proxy2: {{", "", "", ""))
+    edit(folder, (S, "  - name: assets", "\t- name: assets", "", "", ""))
+    # Only the tasks are listed, so that no host can be meant by mistake.
+    command = ["ansible-playbook", playbook, "-i", str(folder), "--list-tasks"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert (run.returncode, run.stdout) == (4, ""), run.stdout
+    places = re.findall(r"mine/(\S+?):(\d+):\d+ .+\n     .+\n     -> .+", run.stderr)
+    lines = {file: (folder / file).read_text().splitlines()[int(line) - 1] for file, line in places}
+    assert list(lines) == [H, S], run.stderr
+    assert "proxy2: {{" in lines[H]
+    assert lines[S].startswith("\t")
+
+
+def test_the_vaults_password_is_asked_for_by_name(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(ROOT / "inventories" / "prod", folder, symlinks=True)
+    (tmp_path / "wiring.yml").symlink_to(ROOT / "inventories" / "wiring.yml")
+    vault, password = folder / "group_vars" / "all" / "vault.yml", tmp_path / "password"
+    password.write_text("made up\n")
+    vault.write_bytes(VaultLib([("default", VaultSecret(b"made up"))]).encrypt(json.dumps(VAULT)))
+    command = ["ansible-playbook", "playbooks/preflight.yml", "-i", str(folder)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert (run.returncode, run.stdout) == (4, "")
+    assert run.stderr.count("mine/group_vars/all/vault.yml is encrypted, and no password was given that opens it") == 1
+    assert run.stderr.count("-> add --ask-vault-pass, or --vault-password-file=FILE") == 1
+    command += ["--vault-password-file", str(password), "-e", "ansible_ssh_private_key_file="]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert run.returncode == 0, run.stdout
