@@ -131,7 +131,7 @@ def text_of(description: str | list[str]) -> str:
 def type_of(option: Mapping[str, Any]) -> str:
     """Return the type with what it may be: `int, 1 to 100`, `list of dict`, `one of a, b`."""
     if choices := option.get("choices"):
-        return "one of " + ", ".join(f"`{choice}`" for choice in choices)
+        return "one of " + ", ".join(f"`{choice}`" if choice else '`""`' for choice in choices)
     kind = str(option.get("type", "str"))
     kind = f"list of {option['elements']}" if option.get("elements") else kind
     parts = option.get("description") or ""
