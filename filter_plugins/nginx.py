@@ -47,6 +47,7 @@ _LARGEST_SIZE = 2**53
 _LONGEST_PATH = 255
 # And reads an argument into a page of 4096 bytes, in which quotes and backslashes take two.
 _LONGEST_EXPRESSION = 4000
+_DAYS = {"y": 365, "M": 30, "w": 7, "d": 1}
 # nginx keeps many times as signed 32-bit milliseconds or seconds; what is longer than this wraps on some
 # builds.
 _LONGEST_SECONDS = 2**31 - 1
@@ -123,14 +124,20 @@ def _duration_parts(text: str) -> list[str]:
 
 
 def nginx_duration(value: Any) -> str:
-    """Return a time as nginx writes it, without blanks: `1h 30m` is `1h30m`, the integer 90 (seconds) is `90s`."""
+    """Return a time as nginx writes it, without blanks: `1h 30m` is `1h30m`, the integer 90 (seconds) is `90s`.
+
+    Years and months become days, because nginx reads them only where it counts seconds.
+    """
     parts = _duration_parts(str(value)) if isinstance(value, (int, str)) and not isinstance(value, bool) else []
     if not parts:
         raise AnsibleFilterError(
             f"{_shown(value)} is no duration; write whole numbers with"
             " ms, s, m, h, d, w, M or y, the largest unit first, such as 10m or 1h30m"
         )
-    return "".join(parts)
+    days = sum(int(part[:-1]) * _DAYS[part[-1]] for part in parts if part[-1] in _DAYS)
+    if not any(part[-1] in "yM" for part in parts):
+        return "".join(parts)
+    return f"{days}d" + "".join(part for part in parts if part[-1] not in _DAYS)
 
 
 def nginx_name(value: Any) -> str:

@@ -125,3 +125,21 @@ def test_pools_are_their_upstreams_without_members(filters: Filters) -> None:
     assert filters("upstream_pools")([{"name": "a", "keepalive": 8, "members": [1, 2]}]) == [
         {"name": "a", "keepalive": 8, "members": []}
     ]
+
+
+def test_a_time_in_years_is_one_in_days_where_nginx_counts_milliseconds(filters: Filters) -> None:
+    upstream = {"name": "shop", "next_upstream": ["off"], "retry_non_idempotent": False, "next_upstream_tries": 0}
+    upstream |= {
+        "connect_timeout": "1y",
+        "send_timeout": "1h 30m",
+        "read_timeout": "90",
+        "next_upstream_timeout": "1M 1d",
+    }
+    location = {"upstream": "shop", "streaming": False, "read_timeout": ""}
+    found = dict(filters("upstream_settings")(location, [upstream]))
+    assert [found[f"{name}_timeout"] for name in ("connect", "send", "read", "next_upstream")] == [
+        "365d",
+        "1h30m",
+        "90",
+        "31d",
+    ]

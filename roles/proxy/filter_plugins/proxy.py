@@ -6,6 +6,8 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible.plugins.loader import filter_loader
+
 # Conditions under which nginx asks the next member: https://nginx.org/en/docs/http/ngx_http_proxy_module.html
 _TIMES = ("connect_timeout", "send_timeout", "read_timeout", "next_upstream_timeout")
 # An answer that is passed on as it comes may be silent for long.
@@ -34,6 +36,12 @@ def certificate_file(site: Mapping[str, Any], folder: str, part: str) -> str:
     return posixpath.join(folder, site["name"], {"chain": "fullchain.pem", "key": "privkey.pem"}[part])
 
 
+def _time(value: Any) -> str:
+    """Return a time as one argument: `1h 30m` is two to nginx, which here knows neither years nor months."""
+    text = str(value).replace(" ", "")
+    return str(filter_loader.get("nginx_duration").j2_function(text)) if set(text) & {"y", "M"} else text
+
+
 def upstream_settings(location: Mapping[str, Any], upstreams: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Return [[name, arguments]] of how a location talks to its upstream, names without `proxy_` and the like.
 
@@ -44,8 +52,7 @@ def upstream_settings(location: Mapping[str, Any], upstreams: Sequence[Mapping[s
     conditions = list(upstream["next_upstream"])
     if upstream["retry_non_idempotent"] and "off" not in conditions:
         conditions.append("non_idempotent")
-    # `1h 30m` is one time to people and two arguments to nginx.
-    settings = {name: str(location.get(name) or upstream[name]).replace(" ", "") for name in _TIMES}
+    settings = {name: _time(location.get(name) or upstream[name]) for name in _TIMES}
     if (location["streaming"] or location.get("websocket")) and not location["read_timeout"]:
         settings["read_timeout"] = _STREAMING_READ_TIMEOUT
     if size := upstream.get("response_header_size"):

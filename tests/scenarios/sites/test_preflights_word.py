@@ -225,7 +225,9 @@ def tree(values: Mapping[str, Any], release: str) -> dict[str, str]:
     """Return the files of the tree for one Debian, path to text."""
     facts = {"ansible_facts": {"distribution_major_version": release}, "ansible_check_mode": False}
     files = render_anew(**values, **facts)
-    more = Templar(DataLoader(), role_variables() | values | facts).template(trust_as_template("{{ __proxy_files }}"))
+    more = Templar(DataLoader(), {**role_variables(), **values, **facts}).template(
+        trust_as_template("{{ __proxy_files }}")
+    )
     identity = {"identity.conf": "# The module nginx_tree writes this file.\n"}
     return {f"active/{path}": text for path, text in {**files, **more, **identity}.items()}
 
