@@ -156,8 +156,10 @@ def test_what_is_left_out_is_told_by_pattern(tmp_path: Path) -> None:
         "log (/log)",
         "d0/x_pyc, d1/x_pyc, d2/x_pyc, d3/x_pyc, d4/x_pyc and 2 more (x_pyc)",
     ]
-    kept = [name for name, _ in archive.tree_files(root, ["/log", "d?"], ["log/a", "d3"])]
+    left_out.clear()
+    kept = [name for name, _ in archive.tree_files(root, ["/log", "d?"], ["log/a", "/d3"], left_out)]
     assert kept == ["a", "app/log/b", "d3/x_pyc", "log/a"]
+    assert left_out == {"d?": ["d0", "d1", "d2", "d4", "d5", "d6"]}
 
 
 @pytest.mark.parametrize(

@@ -184,13 +184,15 @@ def test_runtime_folders_are_left_out_at_the_root_and_listed(builder: Any, optio
 
 def test_the_inventory_has_the_last_word_on_what_is_packed(builder: Any, options: dict[str, Any]) -> None:
     write(options, docs__a="1", docs__b="1", web__x="1", web__tests__y="1", log__keep="1", log__other="1")
+    # What an earlier installation left in the source has a folder of the same name.
+    write(options, extra__z="1", node_modules__y__extra__old="1")
     options |= {
-        "exclude": ["/log"], "include": ["web"], "own_include": ["docs/a", "log/keep"],
+        "exclude": ["/log", "node_modules"], "include": ["web"], "own_include": ["docs/a", "log/keep", "extra"],
         "own_exclude": ["tests", "web/node_modules"],
         "fetch": [["sh", "-c", "mkdir -p web/node_modules web/lib/tests; touch web/node_modules/f web/lib/tests/t"]],
     }  # fmt: skip
     # A name without a slash is meant for one's own files, and not for those of dependencies.
-    assert packed(builder.Build(options)) == ["docs/a", "log/keep", "web/lib/tests/t", "web/x"]
+    assert packed(builder.Build(options)) == ["docs/a", "extra/z", "log/keep", "web/lib/tests/t", "web/x"]
 
 
 def test_a_link_to_what_is_not_packed_is_refused(builder: Any, options: dict[str, Any]) -> None:

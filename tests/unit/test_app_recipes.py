@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.gatehouse.core.plugins.module_utils import sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 # Its build asks the network, and says in the package what came of it; what is imported to get there would be too late.
@@ -148,6 +149,11 @@ def test_other_lock_files_have_their_own_manager(made: Callable[..., dict[str, A
         assert "--ignore-scripts" in words
     assert installed[0].endswith(f"/node_modules/.bin/{manager}")
     assert "--frozen-lockfile" in installed
+    # What the source itself would have them run.
+    assert ("--ignore-pnpmfile" in installed) is (manager == "pnpm")
+    given = sandbox.environment(manager)
+    assert given["YARN_IGNORE_PATH"] == "1"
+    assert given["npm_config_manage_package_manager_versions"] == "false"
 
 
 def test_only_named_packages_run_their_scripts_without_network_and_keep_the_result(

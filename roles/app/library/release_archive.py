@@ -130,8 +130,8 @@ options:
     default: []
   own_include:
     description:
-      - Patterns of the inventory's that are packed whatever O(exclude), O(include) and O(strip) say. One that is the
-        whole path of a file says also that it is no secret.
+      - Patterns of the inventory's, from the source's folder, that are packed whatever O(exclude), O(include) and
+        O(strip) say. One that is the whole path of a file says also that it is no secret.
     type: list
     elements: str
     default: []
@@ -249,8 +249,10 @@ def names(root: Path) -> set[str]:
     return found
 
 
-def variable(value: Any) -> str:
+def variable(name: str, value: Any) -> str:
     """Give the text of a variable of the environment; a boolean as in YAML."""
+    if not isinstance(value, (str, int, float)):
+        raise ArchiveError(f"app_build_environment.{name} must be text, a number or a boolean: write it as text")
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -259,6 +261,8 @@ class Build:
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options = {**RECIPE, **options}
+        # From the root, or a name would also bring what an earlier installation left in a folder of dependencies.
+        options["own_include"] = [one if "/" in one else f"/{one}" for one in options["own_include"]]
         for field in ("name", "version"):
             if not VERSION.fullmatch(options[field]):
                 raise ArchiveError(
@@ -321,7 +325,7 @@ class Build:
         with scratch() as temporary:
             work = temporary / "src"
             self.left_out = self.source.copy_to(work)
-            known = self.options["own_include"]
+            known = self.no_secrets()
             refuse_secrets(name, "the source", tree_files(work), known, BUILD_ONLY)
             own, fetched = names(work), set[str]()
             if fetch or commands:
@@ -339,6 +343,10 @@ class Build:
             self.add_files(work)
             return self.pack(work, own, fetched)
 
+    def no_secrets(self) -> list[str]:
+        """Give the paths of files that the inventory says are no secret; a pattern is no path."""
+        return [one.lstrip("/") for one in self.options["own_include"]]
+
     def execute(self, box: sandbox.Sandbox, command: list[str], fetch: bool) -> None:
         """Run one build command; its output goes to the log, without the credentials of an address.
 
@@ -348,7 +356,7 @@ class Build:
         environment = sandbox.environment(Path(command[0]).name if fetch else "", tuple(self.options["path"]))
         environment["SOURCE_DATE_EPOCH"] = str(EPOCH)
         if not fetch:
-            environment |= {key: variable(value) for key, value in self.options["environment"].items()}
+            environment |= {key: variable(key, value) for key, value in self.options["environment"].items()}
         where = environment["PATH"]
         # What stands in the sandbox's own folders is not there yet.
         if "/" not in command[0] and not self.options["path"] and shutil.which(command[0], path=where) is None:
@@ -451,7 +459,7 @@ class Build:
             )
         self.refuse_broken(work, files)
         unknown = (file for file in files if file[0] not in fetched)
-        refuse_secrets(self.options["name"], "the release", unknown, self.options["own_include"])
+        refuse_secrets(self.options["name"], "the release", unknown, self.no_secrets())
         # Only the tools stand at a place of this machine's own; the source is at the same on every controller.
         machine = str(sandbox.TOOLS).encode()
         named = [relative for relative, file in files if not file.is_symlink() and machine in file.read_bytes()]

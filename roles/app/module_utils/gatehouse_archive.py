@@ -56,6 +56,15 @@ def matches(path: str, patterns: Iterable[str]) -> bool:
     return bool(matching(path, patterns))
 
 
+def leads_to(folder: str, patterns: Iterable[str]) -> bool:
+    """Tell whether something below `folder` may match one of the patterns, each of them from the root."""
+    parts = folder.split("/")
+    return any(
+        pattern.startswith("**/") or all(map(fnmatch.fnmatchcase, parts, pattern.lstrip("/").split("/")))
+        for pattern in patterns
+    )
+
+
 def inner_target(relative: str, target: str, roots: Iterable[str] = ()) -> str:
     """Give the target of the link at `relative`, relative and plain, or '' if it leaves the tree.
 
@@ -93,10 +102,11 @@ def tree_files(
             plain_folder = file.is_dir() and not file.is_symlink()
             pattern = matching(relative, exclude)
             if pattern and not matches(relative, include):
-                # A file further down may still be meant.
-                if plain_folder and not include:
+                if plain_folder and leads_to(relative, include):
+                    continue
+                if plain_folder:
                     folders.remove(name)
-                if left_out is not None and not (include and plain_folder):
+                if left_out is not None:
                     left_out.setdefault(pattern, []).append(relative)
             elif file.is_symlink():
                 if not inner_target(relative, str(file.readlink()), names):

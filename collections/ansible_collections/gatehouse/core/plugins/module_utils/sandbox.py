@@ -138,6 +138,8 @@ def environment(program: str = "", path: tuple[str, ...] = ()) -> dict[str, str]
         # Some tools ask for the network or write to the cache where nobody has asked them to.
         "npm_config_cache": f"{CACHE}/npm", "npm_config_logs_max": "0", "npm_config_update_notifier": "false",
         "npm_config_audit": "false", "npm_config_fund": "false",
+        # pnpm and Yarn would fetch, or take from the source, another pnpm or Yarn and run that.
+        "npm_config_manage_package_manager_versions": "false", "YARN_IGNORE_PATH": "1",
         "UV_CACHE_DIR": f"{CACHE}/uv", "UV_PYTHON_DOWNLOADS": "never",
         "PIP_CACHE_DIR": f"{CACHE}/pip", "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "COMPOSER_CACHE_DIR": f"{CACHE}/composer", "BUNDLE_USER_CACHE": f"{CACHE}/bundle",
