@@ -5,7 +5,8 @@ variable leaf by leaf, so that one undefined name hides nothing else, and leaves
 spec_problems, unknown_variables, missing_variables, address_problems, proxy_problems, upstream_problems,
 transport_problems, endpoint_problems, site_problems, location_problems, unpermitted_names, long_client_names,
 acme_problems, source_problems, egress_problems, certificate_problems, application_problems, environment_problems,
-group_problems, ownerless_files, example_secrets, purge_problems. What follows in the wiring, without_wiring leaves out.
+group_problems, machine_problems, ownerless_files, example_secrets, purge_problems. What follows in the wiring,
+without_wiring leaves out.
 
 Where a value was written comes from ansible-core's Origin tag, which 2.19 keeps on each value read from YAML.
 """
@@ -39,6 +40,15 @@ _SECRET = re.compile(r"^vault_|_(passphrase|password|secret|secrets|token)$")
 _RESOLVE_SECONDS = 3.0
 _ENDPOINT = ("tls_endpoint_mode", "tls_endpoint_port", "tls_endpoint_ca", "tls_endpoint_clients")
 _PERMITTED = "internal_ca_permitted_dns"
+_SHARED = (
+    "machine",
+    "app_name",
+    "app_port",
+    "app_standby_port",
+    "tls_endpoint_port",
+    "tls_endpoint_mode",
+    "tls_endpoint_locations",
+)
 _ADDRESSES = ("private_address", "ansible_host", "public_address", "private_network", "edge_network")
 # Lookups that do something (make a password, run a command, ask the network) wait for the play that needs
 # them.
@@ -326,6 +336,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             self._check_proxy(host)
             for found in _pure("endpoint_problems", self.endpoints.get(host.name, {})):
                 host.add(found)
+        self._check_machines(hosts)
         problems = _pure("without_wiring", list(self.problems.found.values()), self.rootless)
         problems = sorted(problems, key=lambda problem: problem["order"])
         report = _pure("problem_report", problems, [host.values for host in hosts])
@@ -599,6 +610,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 self.files[key] = self._certificate(wanted)
             for found in self.files[key]:
                 host.add({**found, "path": [*wanted["path"], found["part"]]})
+
+    def _check_machines(self, hosts: Sequence[_Host]) -> None:
+        """Check that applications which share a machine, or the proxy's, can."""
+        groups: Any = hosts[0].raw["groups"]
+        by_name = {host.name: host for host in hosts if "app_name" in host.raw and "machine" in host.raw}
+        given = {
+            name: {key: host.evaluate(key) for key in _SHARED if key in host.raw and (key,) not in host.broken}
+            for name, host in by_name.items()
+        }
+        for found in _pure("machine_problems", given, list(groups.get("proxies", ()))):
+            name, variable = found["path"]
+            by_name[name].add({**found, "path": [variable]})
 
     def _endpoints(self) -> dict[str, dict[str, Any]]:
         """Return {host: what _ENDPOINT names, with defaults} of the hosts that have an endpoint."""
