@@ -154,8 +154,9 @@ class Inventory:
 
 
 def entry_for(block: Block) -> dict[str, Any]:
-    """Return an application of the runtime that the heading above a block names, whole but for what the block says."""
-    runtime = re.search(r"`(node|rails|laravel)`", block.heading)
+    """Return a whole application but for what a block says, of the runtime that it or the heading above it names."""
+    own = re.search(r"^ *(node|rails|laravel):", block.text, re.MULTILINE)
+    runtime = re.search(r"`(node|rails|laravel)`", block.heading) or own
     entry: dict[str, Any] = {
         "name": "shop",
         "runtime": runtime[1] if runtime else "flask",
