@@ -42,10 +42,19 @@ def preflight(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
 
 
-@pytest.mark.parametrize("runtime", ["flask", "laravel"])
-def test_a_new_environment_passes_once_it_is_filled_in(tmp_path: Path, runtime: str) -> None:
+ONE_MACHINE = {"proxies": "10.0.0.11,203.0.113.11", "application_hosts": "10.0.0.11"}
+
+
+@pytest.mark.parametrize(
+    ("runtime", "places", "size"),
+    [("flask", {}, 4), ("laravel", {}, 4), ("node", ONE_MACHINE, 2)],
+    ids=["flask", "laravel", "one machine"],
+)
+def test_a_new_environment_passes_once_it_is_filled_in(
+    tmp_path: Path, runtime: str, places: dict[str, str], size: int
+) -> None:
     (tmp_path / "wiring.yml").symlink_to(ROOT / "inventories" / "wiring.yml")
-    outcome = write(tmp_path, {**GIVEN, "runtime": runtime})
+    outcome = write(tmp_path, {**GIVEN, **places, "runtime": runtime})
     assert outcome.returncode == 0, outcome.stdout
     folder = tmp_path / "mine"
     assert stat.S_IMODE((folder / "group_vars/all/vault.yml").stat().st_mode) == 0o600
@@ -61,7 +70,7 @@ def test_a_new_environment_passes_once_it_is_filled_in(tmp_path: Path, runtime: 
         (tmp_path / file).write_text("\n".join(lines) + "\n")
     accepted = preflight(folder)
     assert accepted.returncode == 0, accepted.stdout
-    assert "estate of 4 hosts, 1 site, 1 upstream: no problem found" in accepted.stdout
+    assert f"estate of {size} hosts, 1 site, 1 upstream: no problem found" in accepted.stdout
 
 
 def test_without_answers_all_is_marked(tmp_path: Path) -> None:
