@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # What the playbooks take; the inputs of the roles keep their own names.
 WORDS = (
     "app",
+    "command",
     "host",
     "internal_ca_replace",
     "purge_path",

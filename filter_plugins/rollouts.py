@@ -63,7 +63,7 @@ def logged_releases(text: str) -> dict[str, Any]:
         try:
             entry = json.loads(line)
             outcome, release = entry["outcome"], entry.get("release", "")
-            deploys = not entry["what"].startswith("go back")
+            deploys = not entry["what"].startswith(("go back", "restart"))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise AnsibleFilterError(f"line {number} of the log of deployments is none that Gatehouse wrote") from None
         settled = outcome == "done"

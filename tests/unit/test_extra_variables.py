@@ -23,7 +23,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("verison=1.4.0", "write -e version=..."),
         ("hosst=storefront2", "write -e host=..."),
         ('{"certificate_acme_renw": ["shop"]}', "write -e certificate_acme_renew=..."),
-        ("colour=red", "write one of app, host, internal_ca_replace"),
+        ("colour=red", "write one of app, command, host, internal_ca_replace"),
     ],
 )
 def test_a_misspelt_extra_variable_is_refused(extra: str, message: str) -> None:

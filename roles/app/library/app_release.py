@@ -78,6 +78,10 @@ options:
     type: str
     choices: [released, staged, migrated, put_back, rolled_back, listed]
     default: released
+  restart:
+    description: For O(state=rolled_back), whether the unit starts anew though nothing differs.
+    type: bool
+    default: false
   release:
     description: For O(state=rolled_back), the id to go back to.
     type: str
@@ -317,6 +321,7 @@ class Deployment:
             reason = "a new release"
         else:
             reason = "new settings" if changed else self.restart_reason(files)
+            reason = reason or ("it was asked for" if self.options["restart"] else "")
         if reason:
             self.actions.append(f"restart {self.service.unit}: {reason}")
         if self.looks_only:
@@ -633,6 +638,7 @@ def main() -> None:
             "state": {"type": "str", "choices": list(STATES), "default": "released"},
             "release": {"type": "str", "default": ""},
             "reason": {"type": "str", "default": ""},
+            "restart": {"type": "bool", "default": False},
             "unproven": {"type": "bool", "default": False},
             "migrate": {"type": "list", "elements": "str", "default": []},
             "migrate_timeout": {"type": "int", "default": 600},

@@ -33,15 +33,24 @@ def properties(unit: str, without: Iterable[str] = ()) -> list[str]:
     return [line for line in lines if "=" in line and line[0] not in "#;" and line.partition("=")[0] not in left_out]
 
 
-def confined(name: str, command: list[str], confinement: list[str], timeout: int) -> None:
-    """Run a command in a transient unit `name`; a failure is a ServiceError with what it said."""
+def transient(name: str, command: list[str], confinement: list[str], timeout: int) -> list[str]:
+    """Give the command that runs another one in a transient unit `name`, and ends with its status and output."""
     words = ["systemd-run", "--quiet", "--pipe", "--wait", "--collect", f"--unit={name}"]
     words += [f"--property={line}" for line in (*confinement, f"RuntimeMaxSec={timeout}")]
+    return [*words, "--", *command]
+
+
+def kill(name: str) -> None:
+    """End a transient unit that does not end although its time is over."""
+    run(["systemctl", "kill", "--signal=SIGKILL", f"{name}.service"], check=False)
+
+
+def confined(name: str, command: list[str], confinement: list[str], timeout: int) -> None:
+    """Run a command in a transient unit `name`; a failure is a ServiceError with what it said."""
     try:
-        run([*words, "--", *command], timeout=timeout + PATIENCE, shown=command)
+        run(transient(name, command, confinement, timeout), timeout=timeout + PATIENCE, shown=command)
     except ServiceError:
-        # One that does not end although its time is over.
-        run(["systemctl", "kill", "--signal=SIGKILL", f"{name}.service"], check=False)
+        kill(name)
         raise
 
 

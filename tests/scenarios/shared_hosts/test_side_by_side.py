@@ -32,6 +32,10 @@ class Single:
     def orders(self) -> Counter[str]:
         return Counter(self.host.run(f"cat /var/lib/{self.name}/orders").stdout.splitlines())
 
+    def started(self) -> str:
+        """Return by which process the application runs."""
+        return str(self.host.check_output(f"systemctl show --property=MainPID --value {self.name}"))
+
     def version(self) -> str:
         link = self.host.check_output(f"readlink /srv/{self.name}/current")
         return str(link).rpartition("/")[2].rpartition("-")[0]
@@ -68,12 +72,25 @@ def versions(load: Load) -> set[str]:
 
 def test_nobody_notices_a_new_version_nor_the_way_back(single: Single) -> None:
     before = single.version()
+    started = single.started()
     with single.load() as load:
         forth = single.deploy("1.1.0")
         back = single.estate.play("playbooks/rollback.yml", "-e", f"app={single.name}")
     assert (forth.returncode, back.returncode) == (0, 0), forth.stdout + back.stdout
+    assert single.started() != started
     load.assert_nobody_noticed()
     assert versions(load) == {before, "1.1.0"}
+    single.assert_serves_alone(before)
+
+
+def test_nobody_notices_a_restart(estate: Estate) -> None:
+    single = Single(estate, "desk")
+    before, started = single.version(), single.started()
+    with single.load() as load:
+        run = estate.play("playbooks/restart.yml", "-e", "app=desk")
+    assert run.returncode == 0, run.stdout
+    load.assert_nobody_noticed()
+    assert single.started() != started
     single.assert_serves_alone(before)
 
 
@@ -146,9 +163,9 @@ def test_a_run_that_was_killed_and_a_host_that_rebooted_leave_the_old_one_servin
 
 def test_a_neighbours_deployment_is_not_noticed(estate: Estate) -> None:
     single = Single(estate, "desk")
-    started = single.host.check_output("systemctl show --property=ExecMainPID desk")
+    started = single.started()
     with single.load() as load:
         run = estate.play("playbooks/deploy.yml", "-e", "app=storefront version=1.1.0")
     assert run.returncode == 0, run.stdout
     load.assert_nobody_noticed()
-    assert single.host.check_output("systemctl show --property=ExecMainPID desk") == started
+    assert single.started() == started
