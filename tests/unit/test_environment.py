@@ -155,3 +155,8 @@ def test_an_instance_has_the_variables_of_its_machine(shared: Path) -> None:
     wanted = {"machine": "web2", "ansible_host": "10.0.0.2", "colour": "red", "zone": "a", "instance_index": 1}
     assert {name: desk[name] for name in wanted} == wanted
     assert set(desk["group_names"]) == {"apps", "desk", "webs", "zone"}
+
+
+def test_the_controller_knows_the_folder_of_the_environment(environment: Path) -> None:
+    # A lab is made there, from files that stand in it.
+    assert variables(environment, "localhost")["environment_dir"] == str(environment)

@@ -26,6 +26,7 @@ description:
   - A host with more to do than one application (several, or one beside a proxy) is a machine, and each application on
     it an instance, C(<host>.<application>), which takes the host's place in the application's group, with the host's
     variables. So no variable of an application reaches another one.
+  - All hosts have C(environment_dir), the folder of C(wiring.yml).
   - Each host has C(machine), the host that it is on, and C(instances), the names of the applications' hosts on it, and
     C(instance_index), its place among those of its machine, from 0. The
     group C(machines) has the hosts with a proxy or an application, and no instance; C(shared_machines) those with
@@ -69,6 +70,8 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
         for group, variables in wiring.items():
             if group != "plugin":
                 self._give(str(group), variables or {})
+        # Ansible's own inventory_dir is not defined for localhost, on which a lab is made.
+        self._give("all", {"environment_dir": self._folder})
         inventory.add_group(_APPS)
         names = []
         for entries in self._applications(Path(path).parent / "group_vars"):
