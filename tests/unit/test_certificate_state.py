@@ -356,6 +356,8 @@ def test_names_that_the_ca_may_not_sign_for(host: Host) -> None:
         for name in ("evil-lab.test", "10.0.1.1")
     ]
     assert certificate_state.outside([{**wanted, "source": "files"}], host.ca) == []
+    # Over ACME a site only starts with such a certificate, and one from files is none of its.
+    assert certificate_state.outside([{**wanted, "source": "acme"}, {**wanted, "source": "files"}], host.ca) == []
 
 
 def test_a_kind_that_the_ca_excludes(host: Host) -> None:
