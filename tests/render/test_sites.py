@@ -84,6 +84,9 @@ def test_behind_a_balancer_its_number_of_a_request_goes_on(render: Render) -> No
     assert ("X-Request-Id", "$proxy_request_id") in http.arguments("proxy_set_header")
     assert http.one("geo", "$realip_remote_addr").block == (Block("default", ("0",), ()), Block("10.0.0.1", ("1",), ()))
     assert not render(**estate()).all("geo", "$realip_remote_addr")
+    # Everybody is the default, whose two networks nginx would warn of.
+    http = render(**estate(proxy_real_ip_sources=["0.0.0.0/0", "10.0.0.1", "::/0"]))
+    assert http.one("geo", "$realip_remote_addr").block == (Block("default", ("1",), ()), Block("10.0.0.1", ("1",), ()))
 
 
 def test_behind_a_balancer_that_ends_tls_the_application_learns_how_the_visitor_came(render: Render) -> None:
