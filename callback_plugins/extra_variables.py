@@ -36,6 +36,7 @@ WORDS = (
     "purge_site",
     "reason",
     "release",
+    "remove_data",
     "version",
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -44,6 +44,11 @@ options:
         V(x11_forwarding); unless given, the host's own settings hold.
     type: list
     elements: str
+  applications:
+    description: Names of the applications that belong on this host; those beside them that Gatehouse deployed are
+      named in a warning. Unless given, none is looked for.
+    type: list
+    elements: str
   token:
     description: Names the restore of sshd's settings. The action plugin gives it; do not set it.
     type: str
@@ -116,6 +121,15 @@ def release(units: list[str]) -> None:
         subprocess.run(["/usr/bin/systemctl", "daemon-reload"], check=True, timeout=60)
 
 
+def left_over(applications: list[str] | None, units: Path = Path("/etc/systemd/system")) -> list[str]:
+    """Return the applications that Gatehouse deployed here and that are not among these; none where those are None."""
+    if applications is None:
+        return []
+    mark = ", deployed by Gatehouse"
+    found = (file for file in units.glob("*.service") if file.is_file() and file.stem not in applications)
+    return sorted(file.stem for file in found if mark in file.read_text(errors="replace"))
+
+
 def main() -> None:
     """Run as an Ansible module."""
     module = AnsibleModule(
@@ -126,6 +140,7 @@ def main() -> None:
             "held_units": {"type": "list", "elements": "str", "default": []},
             "cache_valid_time": {"type": "int", "default": 0},
             "ssh": {"type": "list", "elements": "str"},
+            "applications": {"type": "list", "elements": "str"},
             "token": {"type": "str", "default": "", "no_log": False},
             "mode": {"choices": ["look", "release", "keep"], "default": "look"},
         },
@@ -147,6 +162,11 @@ def main() -> None:
         module.fail_json(msg=str(error))
     except (OSError, subprocess.SubprocessError) as error:
         module.fail_json(msg=f"apt_packages: {error}")
+    if left := left_over(params["applications"]):
+        module.warn(
+            f"{', '.join(left)} was deployed to this host, and the inventory does not put it there any more;"
+            f" playbooks/remove.yml -e host=... -e app={left[0]} removes it"
+        )
     about = platform.freedesktop_os_release()
     facts = {"distribution_major_version": about.get("VERSION_ID", "").partition(".")[0]}
     changes += [f"package {name}: installed" for name in missing]

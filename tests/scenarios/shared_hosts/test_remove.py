@@ -1,0 +1,63 @@
+"""An application that the inventory takes away from a host: it is named, and removed when asked."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from estate import ROOT, Estate
+
+
+@pytest.fixture
+def without(estate: Estate, tmp_path: Path) -> Path:
+    """Return the inventory without `storefront` on web1."""
+    folder = tmp_path / "inventory"
+    shutil.copytree(ROOT / estate.inventory, folder)
+    hosts = (folder / "hosts.yml").read_text()
+    web1 = f"    web1: {{ansible_host: {estate.address('web1')}}}\n"
+    assert hosts.count(web1) == 1
+    desk = hosts.replace(web1, "").replace("desk:\n  hosts:\n    web1:", f"desk:\n  hosts:\n{web1.rstrip()}")
+    (folder / "hosts.yml").write_text(desk)
+    # Their paths in it are relative to its place.
+    text = (folder / "group_vars/all/applications.yml").read_text()
+    (folder / "group_vars/all/applications.yml").write_text(
+        text.replace("{{ inventory_dir }}/../..", f"{ROOT}/molecule")
+    )
+    return folder
+
+
+def play(inventory: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["ansible-playbook", *words, "-i", str(inventory)],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+
+
+def test_what_is_left_over_is_named_and_removed(estate: Estate, without: Path) -> None:
+    host = estate.host("web1")
+    refused = estate.play("playbooks/remove.yml", "-e", "host=web1 app=storefront")
+    assert refused.returncode != 0
+    assert "the inventory puts storefront on web1" in refused.stdout
+    looked = play(without, "playbooks/prepare.yml", "--check", "--limit", "web1")
+    said = " ".join((looked.stdout + looked.stderr).split())
+    assert "storefront was deployed to this host" in said
+    try:
+        done = play(without, "playbooks/remove.yml", "-e", "host=web1 app=storefront")
+        assert done.returncode == 0, done.stdout
+        assert "Its data is kept in /var/lib/storefront" in done.stdout
+        assert host.run("systemctl cat storefront").rc != 0
+        assert host.run("ls /srv/storefront/releases /etc/gatehouse/storefront.env").stdout == ""
+        assert host.run("nft list table inet gatehouse_storefront").rc != 0
+        assert host.run("test -d /var/lib/storefront").rc == 0
+        # Its neighbour runs on.
+        assert host.run("systemctl is-active desk").rc == 0
+        again = play(without, "playbooks/remove.yml", "-e", "host=web1 app=storefront remove_data=true")
+        assert again.returncode == 0, again.stdout
+        assert host.run("test -e /var/lib/storefront || test -e /srv/storefront || id storefront").rc != 0
+        assert "changed=0" in play(without, "playbooks/remove.yml", "-e", "host=web1 app=storefront").stdout
+    finally:
+        assert estate.play("playbooks/deploy.yml", "-e", "app=storefront").returncode == 0
+    assert host.run("systemctl is-active storefront").rc == 0
