@@ -30,7 +30,7 @@ def without(estate: Estate, tmp_path: Path) -> Path:
 
 
 def play(inventory: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return subprocess.run(  # noqa: S603
         ["ansible-playbook", *words, "-i", str(inventory)],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
