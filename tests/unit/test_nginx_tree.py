@@ -373,3 +373,16 @@ def test_a_variable_that_is_not_there_is_named() -> None:
 )
 def test_one_line_says_what_happened_to_a_file(before: dict[str, str], after: dict[str, str], line: str) -> None:
     assert [action.change(entry) for entry in action.differences(before, after)] == [line]
+
+
+def test_nobody_goes_back_to_who_was_drained(store: Any) -> None:
+    first, live = add(store, "one"), add(store, "two")
+    # Drained and undrained, as a deployment does it.
+    for word in ("server web1 down;\n", "server web1;\n"):
+        name, texts = module.wanted(store, module.patched(store, {"sites/a.conf": word}), SUMS)
+        store.create(name, texts)
+        store.choose(name)
+        store.record(name, 5, live)
+        live = name
+        assert store.proven() == [first, live]
+        assert module.kept(store, "previous")[0] == first

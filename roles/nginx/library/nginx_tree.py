@@ -154,9 +154,12 @@ class Store:
         names = path.read_text().splitlines() if path.is_file() else []
         return [name for name in names if NAME.fullmatch(name) and (self.trees / name).is_dir()]
 
-    def record(self, name: str, keep: int) -> None:
-        """Write down that `name` was proven; the next sweep leaves the last `keep` trees."""
-        names = [*(other for other in self.proven() if other != name), name]
+    def record(self, name: str, keep: int, instead_of: str = "") -> None:
+        """Write down that `name` was proven; the next sweep leaves the last `keep` trees.
+
+        A patch takes the place of the tree that it was made of (`instead_of`): nobody goes back to who was drained.
+        """
+        names = [*(other for other in self.proven() if other not in (name, instead_of)), name]
         fresh = self.trees / ".proven"
         self.write(fresh, "".join(f"{name}\n" for name in names[-max(keep, 1) :]))
         fresh.replace(self.trees / "proven")
@@ -455,7 +458,7 @@ def converge(store: Store, server: Server, options: dict[str, Any], check: bool,
         if not served:
             store.choose(name)
             result["outcome"] = server.bring_up(name)
-        store.record(name, options["keep"])
+        store.record(name, options["keep"], live if options["state"] == "patched" else "")
         if not status.enabled:
             server.call("systemctl", "enable", "nginx")
     return warnings
