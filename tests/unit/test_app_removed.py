@@ -64,4 +64,4 @@ def test_what_was_deployed_and_is_not_in_the_inventory_is_named(tmp_path: Path) 
         (tmp_path / f"{name}.service").write_text(f"[Unit]\nDescription={description}\n")
     assert left_over(["shop"], tmp_path) == ["desk"]
     assert left_over([], tmp_path) == ["desk", "shop"]
-    assert left_over(None, tmp_path) == []
+    assert left_over(["*"], tmp_path) == []

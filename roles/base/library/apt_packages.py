@@ -46,9 +46,10 @@ options:
     elements: str
   applications:
     description: Names of the applications that belong on this host; those beside them that Gatehouse deployed are
-      named in a warning. Unless given, none is looked for.
+      named in a warning. V(*) is any.
     type: list
     elements: str
+    default: ["*"]
   token:
     description: Names the restore of sshd's settings. The action plugin gives it; do not set it.
     type: str
@@ -82,6 +83,7 @@ MARK = "// This file is written by Gatehouse (role base): change the inventory, 
 PROXY = Path("/etc/apt/apt.conf.d/01gatehouse-proxy")
 # A mask that the next boot forgets (systemd.unit(5)).
 RUNTIME = Path("/run/systemd/system")
+ANY = "*"  # of applications: none is out of place
 UNITS = (Path("/etc/systemd/system"), Path("/usr/lib/systemd/system"), Path("/lib/systemd/system"))
 
 
@@ -121,9 +123,9 @@ def release(units: list[str]) -> None:
         subprocess.run(["/usr/bin/systemctl", "daemon-reload"], check=True, timeout=60)
 
 
-def left_over(applications: list[str] | None, units: Path = Path("/etc/systemd/system")) -> list[str]:
-    """Return the applications that Gatehouse deployed here and that are not among these; none where those are None."""
-    if applications is None:
+def left_over(applications: list[str], units: Path = Path("/etc/systemd/system")) -> list[str]:
+    """Return the applications that Gatehouse deployed here and that are not among these."""
+    if ANY in applications:
         return []
     mark = ", deployed by Gatehouse"
     found = (file for file in units.glob("*.service") if file.is_file() and file.stem not in applications)
@@ -140,7 +142,7 @@ def main() -> None:
             "held_units": {"type": "list", "elements": "str", "default": []},
             "cache_valid_time": {"type": "int", "default": 0},
             "ssh": {"type": "list", "elements": "str"},
-            "applications": {"type": "list", "elements": "str"},
+            "applications": {"type": "list", "elements": "str", "default": [ANY]},
             "token": {"type": "str", "default": "", "no_log": False},
             "mode": {"choices": ["look", "release", "keep"], "default": "look"},
         },

@@ -73,8 +73,8 @@ def without_wiring(problems: Sequence[Mapping[str, Any]], rootless: bool) -> lis
     wired = [problem for problem in problems if Path(problem["order"][0]).name == _WIRING]
     kept = [dict(problem) for problem in problems if problem not in wired]
     # What the wiring makes of a value keeps the value's place, and what is wrong with it was said there.
-    said_of_entry = {problem["order"] for problem in kept if problem["text"].startswith(_ENTRY)}
-    kept = [one for one in kept if one["order"] not in said_of_entry or one["text"].startswith(_ENTRY)]
+    said_of_entry = {tuple(problem["order"]) for problem in kept if problem["text"].startswith(_ENTRY)}
+    kept = [one for one in kept if tuple(one["order"]) not in said_of_entry or one["text"].startswith(_ENTRY)]
     said = " ".join(problem["text"] for problem in kept)
     undefined = dict[str, dict[str, Any]]()
     for problem in () if rootless else wired:
