@@ -85,7 +85,10 @@ def test_what_a_visitor_writes_is_kept(
 
 @pytest.mark.parametrize(
     ("app", "path", "kind"),
-    [("tollhouse", "/tolls.css", "text/css"), ("tollhouse", "/bar.svg", "image/svg+xml")],
+    [
+        ("tollhouse", "/tolls.css", "text/css; charset=utf-8"),
+        ("tollhouse", "/bar.svg", "image/svg+xml; charset=utf-8"),
+    ],
 )
 def test_public_files_are_the_local_nginxs_to_serve(ask: Ask, estate: Estate, app: str, path: str, kind: str) -> None:
     answer = ask(f"https://{app}.lab.test{path}")
