@@ -24,8 +24,7 @@ description:
   - A standby is the release that runs now, a second time, as a unit of its own (C(<name>-standby.service)) with the
     same account, settings and sandbox, on another port, which C(APP_PORT) tells it. Requests can go there while the
     application itself is changed.
-  - With V(started), a standby that is there and answers is left alone, whatever it runs, because requests may be on
-    their way to it. A host whose application does not run gets none.
+  - A host whose application does not run gets none.
   - It is enabled, so that it comes back after a reboot, until V(stopped) removes it.
 options:
   state:
@@ -33,6 +32,12 @@ options:
     type: str
     choices: [started, stopped]
     required: true
+  serving:
+    description:
+      - Whether requests may be on their way to one that is there, because a run was interrupted. If it answers, it is
+        left alone then, whatever it runs; otherwise it is started anew, with what runs now.
+    type: bool
+    default: false
   name:
     description: The application.
     type: str
@@ -107,6 +112,7 @@ class Standby:
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.name, self.user = options["name"], options["user"]
+        self.serving = options["serving"]
         self.ports = (options["port"], options["standby_port"])
         self.releases = Releases(options["root"], self.name, self.user)
         self.main, self.service = Service(self.name, self.user), Service(f"{self.name}-standby", self.user)
@@ -135,7 +141,7 @@ class Standby:
 
     def started(self) -> tuple[bool, str]:
         """Have one that answers; (whether anything was done, the id of its release)."""
-        if self.service.show()["ActiveState"] == "active" and not self.service.healthy(self.gate):
+        if self.serving and self.service.show()["ActiveState"] == "active" and not self.service.healthy(self.gate):
             unit = (UNITS / self.service.unit).read_text()
             found = re.search(rf"^WorkingDirectory={re.escape(str(self.releases.folder))}/(.+)$", unit, re.MULTILINE)
             return False, found[1] if found else ""
@@ -195,6 +201,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["started", "stopped"], "required": True},
+            "serving": {"type": "bool", "default": False},
             "name": {"type": "str", "required": True},
             "root": {"type": "path", "default": "/srv"},
             "user": {"type": "str", "required": True},

@@ -83,13 +83,28 @@ def test_nobody_notices_a_new_version_nor_the_way_back(single: Single) -> None:
     single.assert_serves_alone(before)
 
 
+# What a run that was cut off in its last step leaves: a second instance, of the other release, that nobody asks.
+LEFT_OVER = r"""
+cd /etc/gatehouse && for file in env secrets.env; do sed 's/"3000"/"23000"/' desk.$file > desk-standby.$file; done
+release=$(ls -d /srv/desk/releases/*/ | grep -v "$(readlink /srv/desk/current)" | head -1)
+cd /etc/systemd/system
+sed -e "s#/srv/desk/current#${release%/}#; s/tcp:3000/tcp:23000/" -e 's#/desk\.\(secrets\|env\)#/desk-standby.\1#' \
+    desk.service > desk-standby.service
+systemctl daemon-reload && systemctl start desk-standby
+until curl -s http://127.0.0.1:23000/healthz; do sleep 0.2; done
+"""
+
+
 def test_nobody_notices_a_restart(estate: Estate) -> None:
     single = Single(estate, "desk")
     before, started = single.version(), single.started()
+    single.host.check_output(LEFT_OVER)
+    assert before not in single.host.check_output("curl -s http://127.0.0.1:23000/")
     with single.load() as load:
         run = estate.play("playbooks/restart.yml", "-e", "app=desk")
     assert run.returncode == 0, run.stdout
     load.assert_nobody_noticed()
+    assert versions(load) == {before}
     assert single.started() != started
     single.assert_serves_alone(before)
 

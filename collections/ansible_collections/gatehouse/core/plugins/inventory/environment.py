@@ -27,10 +27,10 @@ description:
     it an instance, C(<host>.<application>), which takes the host's place in the application's group, with the host's
     variables. So no variable of an application reaches another one.
   - All hosts have C(environment_dir), the folder of C(wiring.yml).
-  - Each host has C(machine), the host that it is on, and C(instances), the names of the applications' hosts on it, and
-    C(instance_index), its place among those of its machine, from 0. The
-    group C(machines) has the hosts with a proxy or an application, and no instance; C(shared_machines) those with
-    instances.
+  - Each host has C(machine), the host that it is on, C(instances), the names of the applications' hosts on it, and
+    C(instance_index), its place among those of its machine, from 0.
+  - The group C(machines) has the hosts with a proxy or an application, and no instance; C(shared_machines) has those
+    of them that have instances.
 options:
   plugin:
     description: Name of this plugin.
@@ -107,13 +107,10 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
             self.inventory.set_variable(machine.name, "instance_index", 0)
             if shared:
                 self.inventory.add_child(_SHARED, machine.name)
-                own = [
-                    group
-                    for group in machine.groups
-                    if group.name not in {*names, _APPS, _PROXIES, _MACHINES, _SHARED, "all"}
-                ]
-                for name, instance in zip(here, instances, strict=True):
-                    self._add_instance(instance, machine, own, instances.index(instance))
+                ours = {*names, _APPS, _PROXIES, _MACHINES, _SHARED, "all"}
+                others = [group for group in machine.groups if group.name not in ours]
+                for index, (name, instance) in enumerate(zip(here, instances, strict=True)):
+                    self._add_instance(instance, machine, others, index)
                     placed[name][placed[name].index(machine)] = self.inventory.hosts[instance]
         for name, hosts in placed.items():
             if hosts != groups[name].get_hosts():
