@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.gatehouse.core.plugins.module_utils import commands
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 # An application gets /var/lib/<name>, /run/<name> and an account of its name: these have another owner, or are root.
@@ -22,6 +23,9 @@ _TAKEN = {
     "python", "python3", "root", "shm", "ssh", "sshd", "sudo", "sync", "sys", "systemd", "tmpfiles", "ucf",
     "udev", "user", "utmp", "vim",
 }  # fmt: skip
+# How the units are called that an application has beside its own, for a while.
+_BESIDE = ("-migrate", "-prepare", "-run", "-standby")
+_PROCESS = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+~-]{0,63}")
@@ -45,6 +49,39 @@ def unit_name(value: Any) -> str:
             f"{json.dumps(value)} is a part of the system, whose folders or account the application would get;"
             f" write another, such as {value}-app"
         )
+    if value.endswith(_BESIDE):
+        raise AnsibleFilterError(
+            f"{json.dumps(value)} is what a unit of the application {value.rpartition('-')[0]} would be called;"
+            f" write another, such as {value}s"
+        )
+    return str(value)
+
+
+def process_name(value: Any) -> str:
+    """Return the name of a process or schedule of an application, a part of its units' names."""
+    if not isinstance(value, str) or not _PROCESS.fullmatch(value):
+        raise AnsibleFilterError(
+            f"{json.dumps(value, default=str)} is no name of a process;"
+            " write at most 31 lower-case letters, digits or -, beginning with a letter"
+        )
+    if value in ("web", "release"):
+        raise AnsibleFilterError(
+            f"{json.dumps(value)} is the application's own start, or what runs before it; write another,"
+            " such as worker, or the start in the runtime's keys and the migration in migrate_command"
+        )
+    return str(value)
+
+
+def command_line(value: Any) -> str:
+    """Return a command in one line, which no shell reads."""
+    if not isinstance(value, str):
+        raise AnsibleFilterError(
+            f"{json.dumps(value, default=str)} is no command; write one line, such as python worker.py"
+        )
+    try:
+        commands.words(value)
+    except ValueError as error:
+        raise AnsibleFilterError(f"{json.dumps(value)} {error}") from None
     return str(value)
 
 
@@ -116,5 +153,15 @@ class FilterModule:
     """Offer the functions above to templates under their own names."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        functions = (unit_name, release_version, release_path, unit_path, unit_size, unit_percent, environment_variable)
+        functions = (
+            unit_name,
+            process_name,
+            command_line,
+            release_version,
+            release_path,
+            unit_path,
+            unit_size,
+            unit_percent,
+            environment_variable,
+        )
         return {function.__name__: function for function in functions}

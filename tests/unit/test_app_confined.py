@@ -48,7 +48,7 @@ def utils(monkeypatch: pytest.MonkeyPatch) -> Any:
     import ansible.module_utils
 
     found = {}
-    for name in ("archive", "fastcgi", "service", "confined", "releases"):
+    for name in ("archive", "fastcgi", "service", "confined", "processes", "releases"):
         module = importlib.import_module(f"gatehouse_{name}")
         monkeypatch.setitem(sys.modules, f"ansible.module_utils.gatehouse_{name}", module)
         monkeypatch.setattr(ansible.module_utils, f"gatehouse_{name}", module, raising=False)

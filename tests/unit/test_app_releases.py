@@ -23,7 +23,13 @@ def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     import ansible.module_utils
 
     # In the order in which each needs those before it.
-    for name in ("gatehouse_archive", "gatehouse_fastcgi", "gatehouse_service", "gatehouse_confined"):
+    for name in (
+        "gatehouse_archive",
+        "gatehouse_fastcgi",
+        "gatehouse_service",
+        "gatehouse_confined",
+        "gatehouse_processes",
+    ):
         module = importlib.import_module(name)
         monkeypatch.setitem(sys.modules, f"ansible.module_utils.{name}", module)
         monkeypatch.setattr(ansible.module_utils, name, module, raising=False)
@@ -122,6 +128,7 @@ def deployment(releases: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "name": "shop", "root": str(tmp_path), "user": "shop", "state": "released", "unit": "", "environment": {},
         "address": "127.0.0.1", "port": 3000, "health_path": "/", "health_timeout": 1, "health_status": 200,
         "health_body": "", "health_host": "", "unproven": False, "keep": 1, "reason": "",
+        "processes": [], "schedules": [], "first": True, "restart": False, "secrets": {}, "egress": "",
     }  # fmt: skip
     return lambda **options: module.Deployment({**usual, **options}, False)
 
