@@ -265,7 +265,8 @@ def test_the_modules_defaults_are_those_of_the_role(processes: Any) -> None:
 
 EVENTS = [
     "*-*-* 03:00:00", "daily", "Mon..Fri 08:30", "Sat,Sun *-*-* 12:00", "*:0/5", "2026-01-01", "*-*~03",
-    "*-02~03 04:00", "Mon *-05..07-01/7 10:00:30 Europe/Berlin", "*-*-1,15 0..6/2:00", "03:00 UTC", "12-24 18:00", "hourly",
+    "*-02~03 04:00", "Mon *-05..07-01/7 10:00:30 Europe/Berlin",
+    "*-*-1,15 0..6/2:00", "03:00 UTC", "12-24 18:00", "hourly",
 ]  # fmt: skip
 
 
