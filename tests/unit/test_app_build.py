@@ -233,3 +233,43 @@ exit 1
     ]
     assert len(told) < 15
     assert "  step 250\n" in log.read_text()
+
+
+PROCFILE = """# What Heroku's users have
+web: gunicorn shop:app --bind 0.0.0.0:$PORT && echo
+release: python manage.py migrate
+mail_out:   celery --app shop worker -Q mail
+
+"""
+
+
+def test_a_procfile_of_the_source_is_read_once(builder: Any, options: dict[str, Any]) -> None:
+    write(options, Procfile=PROCFILE)
+    build = builder.Build(options)
+    build.run()
+    said = {
+        "processes": [{"name": "mail-out", "command": "celery --app shop worker -Q mail"}],
+        "release": ["python", "manage.py", "migrate"],
+        "web": "gunicorn shop:app --bind 0.0.0.0:$PORT && echo",
+    }
+    assert build.recorded()["procfile"] == said
+    # It is found again where nothing has to be built, and another one is another build.
+    assert builder.Build(options).built_sha256()
+    write(options, Procfile=PROCFILE + "more: x\n")
+    assert not builder.Build(options).built_sha256()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("work: a && b", "Procfile, line 1: `work` has &&, and no shell reads it; write one command, or a script"),
+        ("just words", "Procfile, line 1: is no line `worker: command`"),
+        ("a: x\na: y", "Procfile, line 2: has a a second time"),
+    ],
+)
+def test_a_procfile_that_cannot_be_used_is_refused(builder: Any, options: dict[str, Any], line: str, said: str) -> None:
+    write(options, Procfile=line)
+    with pytest.raises(builder.ArchiveError) as error:
+        builder.Build(options).run()
+    assert str(error.value).startswith(said)
+    assert "app_procfile: false" in str(error.value)

@@ -30,6 +30,7 @@ from ansible.module_utils.gatehouse_archive import (
     write_archive,
 )
 from ansible.module_utils.gatehouse_build_log import Findings
+from ansible.module_utils.gatehouse_procfile import read_procfile
 from ansible.module_utils.gatehouse_secrets import BUILD_ONLY, refuse_secrets
 from ansible.module_utils.gatehouse_sources import chosen_source, without_credentials
 from ansible_collections.gatehouse.core.plugins.module_utils import sandbox
@@ -162,6 +163,10 @@ left_out:
   type: list
   elements: str
   returned: always
+procfile:
+  description: What the source's Procfile says, C({processes, release, web}); empty where there is none.
+  type: dict
+  returned: always
 log: {description: Path of the log of the commands., type: str, returned: always}
 inputs: {description: SHA-256 over everything the build depends on., type: str, returned: always}
 origin:
@@ -282,6 +287,7 @@ class Build:
         self.log = self.dir / f"{stem}.log"
         # Pattern to paths of the source that are not in the release.
         self.left_out: dict[str, list[str]] = {}
+        self.procfile: dict[str, Any] = {}
         self.inputs = self.source.inputs({key: options[key] for key in RECIPE})
         self.refuse_moved(self.recorded().get("origin") or {})
 
@@ -317,7 +323,7 @@ class Build:
         """Give what stands beside the archive: what it was built from, and its sum."""
         named = {key: self.options[key] for key in ("name", "version")}
         built = {"inputs": self.inputs, "origin": self.source.origin, "sha256": sha256}
-        return {**named, **built, "left_out": left_out_lines(self.left_out)}
+        return {**named, **built, "left_out": left_out_lines(self.left_out), "procfile": self.procfile}
 
     def run(self) -> str:
         """Build in a temporary copy, put archive, sidecar and record in place; give the archive's SHA-256."""
@@ -325,6 +331,7 @@ class Build:
         with scratch() as temporary:
             work = temporary / "src"
             self.left_out = self.source.copy_to(work)
+            self.procfile = read_procfile(work)
             known = self.no_secrets()
             refuse_secrets(name, "the source", tree_files(work), known, BUILD_ONLY)
             own, fetched = names(work), set[str]()
@@ -525,11 +532,12 @@ def main() -> None:
     except (ArchiveError, sandbox.SandboxError, OSError) as error:
         module.fail_json(msg=str(error))
     release = f"{module.params['version']}-{sha256[:8]}" if sha256 else ""
-    left_out = build.recorded().get("left_out") or []
+    record = build.recorded()
+    left_out, procfile = record.get("left_out") or [], record.get("procfile") or {}
     changes = [f"{build.archive.name}: built"] if changed else []
     module.exit_json(
         changed=changed, archive=str(build.archive), sha256=sha256, release=release, inputs=build.inputs,
-        origin=build.source.origin, left_out=left_out, log=str(build.log), changes=changes,
+        origin=build.source.origin, left_out=left_out, procfile=procfile, log=str(build.log), changes=changes,
     )  # fmt: skip
 
 
