@@ -42,8 +42,17 @@ def derived_secret(passphrase: Any, purpose: Any) -> str:
     return _derived(str(passphrase), str(purpose))
 
 
+def long_secret(value: Any) -> str:
+    """Return a secret of at least 16 characters, which is not shown where it is refused."""
+    if not isinstance(value, str) or len(value) < _LENGTH:
+        raise AnsibleFilterError(
+            f"the secret is shorter than {_LENGTH} characters; write one such as `openssl rand -base64 24` prints"
+        )
+    return str(value)
+
+
 class FilterModule:
-    """Offer the function above to templates."""
+    """Offer the functions above to templates."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"derived_secret": derived_secret}
+        return {"derived_secret": derived_secret, "long_secret": long_secret}

@@ -1,12 +1,8 @@
 """Check everything an inventory says, on the controller, before any host is touched.
 
 The plugin collects (specs of the roles, plays, variables of every host, certificate files), evaluates each
-variable leaf by leaf, so that one undefined name hides nothing else, and leaves the judging to pure filters:
-spec_problems, unknown_variables, missing_variables, address_problems, proxy_problems, upstream_problems,
-transport_problems, endpoint_problems, site_problems, location_problems, unpermitted_names, long_client_names,
-acme_problems, source_problems, egress_problems, certificate_problems, application_problems, environment_problems,
-group_problems, machine_problems, ownerless_files, example_secrets, purge_problems. What follows in the wiring,
-without_wiring leaves out.
+variable leaf by leaf, so that one undefined name hides nothing else, and leaves the judging to pure filters, which
+are the role's. What follows in the wiring, without_wiring leaves out.
 
 Where a value was written comes from ansible-core's Origin tag, which 2.19 keeps on each value read from YAML.
 """
@@ -318,6 +314,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self.files: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         self.resolved: dict[str, bool] = {}
         self.rootless = False  # no group proxies, which all of the wiring reads
+        self.absent: set[str] = set()  # upstreams that a missing group or application would make
         self._read_roles(Path(args["roles"]))
         hosts = self._read_hosts(task_vars or {})
         needs = self._read_plays(args["playbooks"], (task_vars or {})["hostvars"])
@@ -328,7 +325,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self._check_keys(hosts)
         self._check_values(hosts, needs)
         self._check_names(hosts, needs, inventory)
-        self.endpoints = self._endpoints()
+        self.endpoints, self.opened = self._endpoints(), self._opened()
         sites = [site for host in hosts for site in host.values.get("proxy_sites") or () if isinstance(site, Mapping)]
         self.sites = sorted({str(site.get("name")) for site in sites})
         self.applications = {str(host.values["app_name"]) for host in hosts if "app_name" in host.values}
@@ -451,12 +448,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _check_values(self, hosts: Sequence[_Host], needs: Sequence[Mapping[str, Any]]) -> None:
         """Check every input of every role on the hosts that run it (on all, for a role in no play)."""
-        # {role: {host: the inputs that each of its plays gives, whatever the inventory says}}
-        runs: dict[str, dict[str, set[str]]] = {}
-        for need in needs:
-            for name in need["hosts"]:
-                given = set(need["given"])
-                runs.setdefault(need["role"], {})[name] = given & runs.get(need["role"], {}).get(name, given)
+        runs = self._runs(needs)
+        self._check_readers(hosts, runs)
         checked: dict[tuple[str, int], list[dict[str, Any]]] = {}
         for host in hosts:
             inputs = [
@@ -469,6 +462,44 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             # Those that are made of others come last, because what is wrong with those is reported where it stands.
             for variable in sorted(inputs, key=host.is_made):
                 self._check_value(host, variable, checked)
+
+    @staticmethod
+    def _runs(needs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, set[str]]]:
+        """Return {role: {host: the inputs that each of its plays gives, whatever the inventory says}}."""
+        runs: dict[str, dict[str, set[str]]] = {}
+        for need in needs:
+            for name in need["hosts"]:
+                given = set(need["given"])
+                runs.setdefault(need["role"], {})[name] = given & runs.get(need["role"], {}).get(name, given)
+        return runs
+
+    def _check_readers(self, hosts: Sequence[_Host], runs: Mapping[str, Mapping[str, set[str]]]) -> None:
+        """Check that each input of a role is written for a host on which the role reads it."""
+        roles: dict[str, list[str]] = {}
+        for role, options in self.options.items():
+            for variable in options:
+                roles.setdefault(variable, []).append(role)
+        unread: dict[tuple[str, str, int], tuple[_Host, dict[str, Any]]] = {}
+        read = set[tuple[str, str, int]]()
+        # A host that no play reaches is for other playbooks.
+        reached = {name for on in runs.values() for name in on}
+        for host in (host for host in hosts if host.name in reached):
+            for variable in (name for name in host.raw if name in roles and name not in host.written):
+                place = _place(host.raw[variable])
+                if not place or not place.path or Path(place.path).name == "wiring.yml":
+                    continue
+                key = (variable, str(place.path), place.line_num or 0)
+                plays = [role for role in roles[variable] if role in runs]
+                if not plays or any(variable not in runs[role].get(host.name, {variable}) for role in plays):
+                    read.add(key)
+                else:
+                    file = "/".join(Path(place.path).parts[-2:]).removeprefix("all/")
+                    names = {"file": file, "key": applications.key_of(variable, str(host.raw.get("runtime")))}
+                    unread.setdefault(key, (host, {"variable": variable, "roles": plays, **names}))
+        for key, (host, about) in unread.items():
+            if key not in read and not self.rootless:
+                for found in _pure("unread_variables", [about]):
+                    host.add(found)
 
     def _check_value(self, host: _Host, variable: str, checked: dict[tuple[str, int], Any]) -> None:
         """Check one input against its spec; a plain value that hosts share (a group's) is walked once."""
@@ -542,9 +573,22 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         names = [name for _, name, _ in applications.named(host.raw.get("applications"))]
         # Without the wiring, which says `machine`, only the plays say what a group is for.
         if "machine" in host.raw:
-            for found in _pure("group_problems", groups, names):
+            asked = self._asked()
+            unclaimed = set(_pure("unclaimed_groups", groups, names))
+            self.absent = {name for name in names if not groups.get(name)} | (unclaimed & asked)
+            self._check_pools(names, asked)
+            readable = isinstance(host.raw.get("applications", []), list)
+            for found in _pure(
+                "group_problems", groups if readable else {"proxies": groups.get("proxies")}, names, asked
+            ):
                 self.rootless |= found["path"] == ["proxies"]
                 self.problems.add("", found["problem"], found, self.places.get(found["path"][0]), f"{shown}/hosts.yml")
+            proxies = [self.problems.hosts[name] for name in groups.get("proxies", ())]
+            if proxies and not any(one.raw.get("proxy_sites") for one in proxies):
+                about = {"remedy": "write proxy_sites: with a site for each name that visitors use", "level": "warning"}
+                self.problems.add(
+                    "", "there is no site, so the proxies answer nobody", about, None, f"{shown}/group_vars"
+                )
             for name in groups.get("proxies", ()):
                 if "public_address" not in self.problems.hosts[name].raw:
                     about = {"remedy": "write public_address: beside it, the address that visitors reach"}
@@ -555,8 +599,26 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         for found in _pure("ownerless_files", files, known):
             self.problems.add("", found["problem"], found, None, "/".join([shown, *found["path"]]))
         secrets = {name: value for name, value in host.raw.items() if _SECRET.search(name) and _is_plain(value)}
-        for found in _pure("example_secrets", secrets):
+        for found in _pure("weak_secrets", secrets):
             host.add(found)
+
+    def _check_pools(self, names: Sequence[str], asked: set[str]) -> None:
+        """Check that the applications' pools are not hidden by others."""
+        for host in self.problems.hosts.values():
+            raw = host.raw.get("proxy_upstreams")
+            if "proxies" not in host.raw["group_names"] or not isinstance(raw, list):
+                continue
+            for found in _pure("replaced_pools", raw, names, asked):
+                self.absent.update(found["absent"])
+                host.add(found)
+
+    def _asked(self) -> set[str]:
+        """Return the upstreams that locations name, as far as it is written plainly."""
+        raw = [host.raw.get("proxy_sites") for host in self.problems.hosts.values()]
+        sites = [site for one in raw if isinstance(one, list) for site in one if isinstance(site, Mapping)]
+        lists = [site.get("locations") for site in sites]
+        locations = [location for one in lists if isinstance(one, list) for location in one]
+        return {str(one["upstream"]) for one in locations if isinstance(one, Mapping) and one.get("upstream")}
 
     def _check_names(self, hosts: Sequence[_Host], needs: Sequence[Mapping[str, Any]], inventory: Path) -> None:
         """Check that no variable is misspelt, and that none is missing."""
@@ -590,15 +652,22 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             problems += _pure("site_problems", sites)
             problems += _pure("upstream_problems", upstreams, list(self.problems.hosts))
             problems += _pure("transport_problems", estate, self.endpoints)
+            problems += _pure("closed_ports", upstreams, self.opened)
             wanted = [*_pure("site_files", sites), *_pure("upstream_ca_files", upstreams)]
             problems += self._missing_files(wanted) + self._unresolved(upstreams)
             for found in problems:
-                host.add(found)
+                if found.get("absent", "") not in self.absent:
+                    host.add(found)
         if _PERMITTED in host.raw:
             host.evaluate(_PERMITTED)
         for judge in ("unpermitted_names", "long_client_names", "acme_problems", "source_problems"):
             for found in _pure(judge, host.values):
                 host.add(found)
+        if "app_name" in host.values and "app_source" in self.known and not host.values.get("app_archive"):
+            given = host.evaluate("app_source") if "app_source" in host.raw else None
+            usual = host.templar.template(self.defaults["app_source"]) if given is None else ""
+            for found in _pure("source_folder_problems", host.values, given, str(usual)):
+                host.add({**found, "path": found["path"] if given is not None else ["app_name"]})
         for found in _pure("egress_problems", host.values, self.applications):
             host.add(found)
         if "rollout_purges" in host.values:
@@ -633,6 +702,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             about |= {name: host.evaluate(name) for name in _ENDPOINT if name in host.raw}
             if about.get("tls_endpoint_mode") != "none":
                 found[host.name] = about
+        return found
+
+    def _opened(self) -> dict[str, dict[str, Any]]:
+        """Return {host: {addresses, ports: those of its firewall_services}} of the hosts behind the proxies."""
+        found = {}
+        for host in self.problems.hosts.values():
+            services = host.values.get("firewall_services")
+            if "proxies" in host.raw["group_names"] or not isinstance(services, list):
+                continue
+            addresses = {str(host.evaluate(name)) for name in ("private_address", "ansible_host") if name in host.raw}
+            ports = {one.get("port") for one in services if isinstance(one, Mapping)}
+            found[host.name] = {"addresses": addresses, "ports": ports}
         return found
 
     def _missing_files(self, files: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

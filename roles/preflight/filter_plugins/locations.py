@@ -212,7 +212,7 @@ def _named(estate: Mapping[str, Any], location: Mapping[str, Any]) -> Iterator[P
     for path, kind, name, variable in named:
         if isinstance(name, str) and name and variable in estate and name not in (known := _names(estate[variable])):
             text = f"names the {kind} {json.dumps(name)}, which {variable} lacks"
-            yield _problem(path, text, _nearest(name, known))
+            yield {**_problem(path, text, _nearest(name, known)), "absent": name if kind == "upstream" else ""}
 
 
 def _zone_users(sites: Any) -> dict[str, set[str]]:

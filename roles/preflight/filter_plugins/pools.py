@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 Problem = dict[str, Any]
@@ -169,6 +169,43 @@ def transport_problems(estate: Mapping[str, Any], hosts: Mapping[str, Mapping[st
     return problems
 
 
+def replaced_pools(upstreams: Any, applications: Sequence[str], asked: Collection[str]) -> list[Problem]:
+    """Return a problem where a list of pools hides those of applications that sites name, in `absent`.
+
+    `upstreams`: proxy_upstreams as an inventory says it; `applications`: their names; `asked`: the upstreams that sites
+    name.
+    """
+    names = {upstream.get("name") for _, upstream in _entries(upstreams)}
+    lost = [name for name in applications if name in asked and name not in names]
+    if not lost:
+        return []
+    text = f"takes the place of the pools that follow from the applications, and sites name {', '.join(lost)}"
+    return [{**_problem(["proxy_upstreams"], text, "call it extra_upstreams: they are added to those"), "absent": lost}]
+
+
+def closed_ports(upstreams: Any, opened: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
+    """Return the members whose host lets nobody in on their port.
+
+    `upstreams`: proxy_upstreams with its defaults; `opened`: {host of the inventory: {addresses: its own, ports: of
+    its firewall_services}}.
+    """
+    hosts = {address: name for name, host in opened.items() for address in host["addresses"]}
+    problems = []
+    for index, upstream in _entries(upstreams):
+        for place, member in _entries(upstream.get("members")):
+            host, port = hosts.get(str(member.get("address"))), member.get("port")
+            if host is None or port in opened[host]["ports"]:
+                continue
+            ports = sorted(opened[host]["ports"])
+            text = f"{port} of member {member.get('name')} is closed on host {host}, whose firewall opens"
+            text += f" {', '.join(str(one) for one in ports) or 'none'}"
+            remedy = f"add it to firewall_services of {host}"
+            if ports:
+                remedy = f"write {ports[0] if len(ports) == 1 else 'one of these'}, or {remedy}"
+            problems.append(_problem(["proxy_upstreams", index, "members", place, "port"], text, remedy))
+    return problems
+
+
 def endpoint_problems(values: Mapping[str, Any]) -> list[Problem]:
     """Return what an endpoint lacks that lets in nobody without a certificate.
 
@@ -221,5 +258,13 @@ class FilterModule:
     """Offer the functions above to the action plugin `estate_check`, and to tests."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        functions = (upstream_problems, transport_problems, endpoint_problems, upstream_ca_files, named_members)
+        functions = (
+            closed_ports,
+            endpoint_problems,
+            named_members,
+            replaced_pools,
+            transport_problems,
+            upstream_ca_files,
+            upstream_problems,
+        )
         return {function.__name__: function for function in functions}

@@ -8,6 +8,7 @@ Pure: paths lead into the host's variables. What has the wrong shape is left to 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 # What each source needs, with what would be the matter without it and what to write.
@@ -48,6 +49,29 @@ def _problems(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield _problem([name], text, "keep one of them")
 
 
+def source_folder_problems(values: Mapping[str, Any], given: Any, usual: str) -> list[dict[str, Any]]:
+    """Return what is wrong with the folder of a host's application: [{path, problem, remedy, level}].
+
+    `values`: as for source_problems; `given`: app_source as the inventory says it, or None; `usual`: the role's
+    default. The default's absence is a warning, since a run of the proxies alone needs no source.
+    """
+    if any(isinstance(values.get(name), Mapping) and any(values[name].values()) for name in _NEEDS):
+        return []
+    folder = Path(usual if given is None else str(given)).expanduser()
+    if not folder.is_absolute():
+        text = f"{given} is relative, and each playbook would begin elsewhere"
+        return [_problem(["app_source"], text, f'write "{{{{ inventory_dir }}}}/{given}", or an absolute path')]
+    if folder.is_dir():
+        return []
+    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    if given is None:
+        text = f"has no source: {shown} is no folder of this machine, so nothing can be built from it"
+        remedy = "put the application's source there, or write source: and where it is"
+        return [{**_problem(["app_source"], text, remedy), "level": "warning"}]
+    text = f"{given} is no folder of this machine"
+    return [_problem(["app_source"], text, "write where the application's source is")]
+
+
 def egress_problems(values: Mapping[str, Any], applications: Iterable[str]) -> list[dict[str, Any]]:
     """Return what is wrong with what a host's application may connect to: [{path, problem, remedy, level}].
 
@@ -83,4 +107,4 @@ class FilterModule:
     """Offer the functions above to the action plugin `estate_check`, and to tests."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"source_problems": source_problems, "egress_problems": egress_problems}
+        return {function.__name__: function for function in (egress_problems, source_folder_problems, source_problems)}
