@@ -1,4 +1,4 @@
-"""The filters of filter_plugins/sources.py, and what preflight says of sources that contradict themselves."""
+"""The filters of source_values.py, and what preflight says of sources that contradict themselves."""
 
 from __future__ import annotations
 

@@ -13,11 +13,10 @@ import ipaddress
 import json
 import re
 import warnings
-from collections.abc import Callable
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-from ansible.plugins.loader import filter_loader
+from ansible_collections.gatehouse.core.plugins.module_utils.expressions import backtracking_regex
+from ansible_collections.gatehouse.core.plugins.module_utils.input_error import InputError
 
 # What nginx reads as one token without quotes and without a second meaning: no blank, quote, backslash, `#`,
 # `;{}$`.
@@ -72,17 +71,17 @@ def nginx_quote(value: Any, variables: bool = False, punctuation: bool = False) 
     if isinstance(value, int):
         return str(int(value))
     if not isinstance(value, str):
-        raise AnsibleFilterError(f"{_shown(value)} cannot be one nginx argument; write text, an integer or a boolean")
+        raise InputError(f"{_shown(value)} cannot be one nginx argument", "text, an integer or a boolean")
     text = str(value)
     if found := _CONTROL.search(text):
-        raise AnsibleFilterError(
-            f"{_shown(text)} has the control character U+{ord(found[0]):04X}; write it on one line, without tabs"
+        raise InputError(
+            f"{_shown(text)} has the control character U+{ord(found[0]):04X}", "it on one line, without tabs"
         )
     if not variables and "$" in text:
-        raise AnsibleFilterError(f"{_shown(text)} has a $, which nginx reads as a variable; write it without $")
+        raise InputError(f"{_shown(text)} has a $, which nginx reads as a variable", "it without $")
     if not punctuation and (found := re.search("[;{}]", text)):
-        raise AnsibleFilterError(
-            f"{_shown(text)} has a {found[0]}, which ends or opens an nginx directive; write it without {found[0]}"
+        raise InputError(
+            f"{_shown(text)} has a {found[0]}, which ends or opens an nginx directive", f"it without {found[0]}"
         )
     if _BARE.fullmatch(text):
         return text
@@ -96,12 +95,10 @@ def nginx_size(value: Any) -> str:
     """
     match = None if isinstance(value, bool) else _SIZE.fullmatch(str(value)) if isinstance(value, (int, str)) else None
     if not match:
-        raise AnsibleFilterError(
-            f"{_shown(value)} is no size; write bytes, or a whole number followed by k, m or g, such as 8m"
-        )
+        raise InputError(f"{_shown(value)} is no size", "bytes, or a whole number followed by k, m or g, such as 8m")
     number, unit = match[1], match[2].lower()
     if int(number) * _BYTES[unit] > _LARGEST_SIZE:
-        raise AnsibleFilterError(f"{_shown(value)} is more than nginx can count; write a smaller size, such as 8m")
+        raise InputError(f"{_shown(value)} is more than nginx can count", "a smaller size, such as 8m")
     return f"{int(number) * 1024}m" if unit == "g" else number + unit
 
 
@@ -130,9 +127,9 @@ def nginx_duration(value: Any) -> str:
     """
     parts = _duration_parts(str(value)) if isinstance(value, (int, str)) and not isinstance(value, bool) else []
     if not parts:
-        raise AnsibleFilterError(
-            f"{_shown(value)} is no duration; write whole numbers with"
-            " ms, s, m, h, d, w, M or y, the largest unit first, such as 10m or 1h30m"
+        raise InputError(
+            f"{_shown(value)} is no duration",
+            "whole numbers with ms, s, m, h, d, w, M or y, the largest unit first, such as 10m or 1h30m",
         )
     days = sum(int(part[:-1]) * _DAYS[part[-1]] for part in parts if part[-1] in _DAYS)
     if not any(part[-1] in "yM" for part in parts):
@@ -143,8 +140,8 @@ def nginx_duration(value: Any) -> str:
 def nginx_name(value: Any) -> str:
     """Return the name of an upstream, zone, site or request: also safe as a file's name and as a host's."""
     if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise AnsibleFilterError(
-            f"{_shown(value)} is no name; write at most 63 letters, digits, _ . or -, beginning with a letter or digit"
+        raise InputError(
+            f"{_shown(value)} is no name", "at most 63 letters, digits, _ . or -, beginning with a letter or digit"
         )
     return str(value)
 
@@ -152,15 +149,15 @@ def nginx_name(value: Any) -> str:
 def nginx_path(value: Any) -> str:
     """Return the path of a location: nginx compares it with the decoded, resolved path of a request."""
     if not isinstance(value, str) or not _PATH.fullmatch(value):
-        raise AnsibleFilterError(
-            f"{_shown(value)} is no path of a location; write it from / on, in letters, digits"
-            " and ._~!&()*+,=:@-, such as /api/"
+        raise InputError(
+            f"{_shown(value)} is no path of a location",
+            "it from / on, in letters, digits and ._~!&()*+,=:@-, such as /api/",
         )
     if len(value) > _LONGEST_PATH:
-        raise AnsibleFilterError(f"{_shown(value)} is too long a path for nginx; write at most {_LONGEST_PATH} letters")
+        raise InputError(f"{_shown(value)} is too long a path for nginx", f"at most {_LONGEST_PATH} letters")
     if "//" in value or {".", ".."} & set(value.split("/")):
-        raise AnsibleFilterError(
-            f"{_shown(value)} never matches, because nginx resolves //, . and .. first; write the resolved path"
+        raise InputError(
+            f"{_shown(value)} never matches, because nginx resolves //, . and .. first", "the resolved path"
         )
     return str(value)
 
@@ -174,26 +171,23 @@ def location_path(value: Any) -> str:
     if _PATH.fullmatch(text):
         return nginx_path(text)
     if len(text) + text.count('"') + text.count("\\") > _LONGEST_EXPRESSION:
-        raise AnsibleFilterError(
-            f"{_shown(value)} is too long for nginx; write at most {_LONGEST_EXPRESSION} characters"
-        )
+        raise InputError(f"{_shown(value)} is too long for nginx", f"at most {_LONGEST_EXPRESSION} characters")
     if not text or _CONTROL.search(text):
-        raise AnsibleFilterError(f"{_shown(value)} is no path and no regular expression; write one such as /api/")
+        raise InputError(f"{_shown(value)} is no path and no regular expression", "one such as /api/")
     try:
         with warnings.catch_warnings():
             # Python may read `[[` otherwise one day; nginx's expressions are its own, and nginx has the last word.
             warnings.simplefilter("ignore", FutureWarning)
             re.compile(text)
     except re.error as error:
-        raise AnsibleFilterError(
-            f"{_shown(value)} is no path and no regular expression ({error}); write one such as /api/"
+        raise InputError(
+            f"{_shown(value)} is no path and no regular expression ({error})", "one such as /api/"
         ) from None
     # A visitor chooses what it is compared with.
-    if filter_loader.get("backtracking_regex").j2_function(text):
-        raise AnsibleFilterError(
-            f"{_shown(value)} fits some texts in exponentially many ways, and a visitor can have nginx try them all;"
-            " write it without a repetition of what repeats the same characters itself, such as ^/[a-z/]*$ for"
-            " ^/([a-z/]+)*$"
+    if backtracking_regex(text):
+        raise InputError(
+            f"{_shown(value)} fits some texts in exponentially many ways, and a visitor can have nginx try them all",
+            "it without a repetition of what repeats the same characters itself, such as ^/[a-z/]*$ for ^/([a-z/]+)*$",
         )
     return text
 
@@ -202,9 +196,8 @@ def host_path(value: Any) -> str:
     """Return an absolute path on the host, without blanks, `..` or anything that nginx would read."""
     text = str(value) if isinstance(value, str) else ""
     if not _HOST_PATH.fullmatch(text) or {".", ".."} & set(text.split("/")) or "//" in text:
-        raise AnsibleFilterError(
-            f"{_shown(value)} is no absolute path on the host;"
-            " write one such as /srv/www, in letters, digits and ._~+,=:@-"
+        raise InputError(
+            f"{_shown(value)} is no absolute path on the host", "one such as /srv/www, in letters, digits and ._~+,=:@-"
         )
     return text
 
@@ -215,16 +208,14 @@ def nginx_variable(value: Any) -> str:
     Source: https://nginx.org/en/docs/varindex.html
     """
     if not isinstance(value, str) or not _VARIABLE.fullmatch(value):
-        raise AnsibleFilterError(f"{_shown(value)} is no variable of nginx; write one such as $cookie_session")
+        raise InputError(f"{_shown(value)} is no variable of nginx", "one such as $cookie_session")
     return str(value)
 
 
 def cache_key(value: Any) -> str:
     """Return a key made of variables of nginx and of plain text between them: `$scheme$host$request_uri`."""
     if not isinstance(value, str) or not _VARIABLES.fullmatch(value):
-        raise AnsibleFilterError(
-            f"{_shown(value)} is no key; write variables of nginx, such as $scheme$host$request_uri"
-        )
+        raise InputError(f"{_shown(value)} is no key", "variables of nginx, such as $scheme$host$request_uri")
     return str(value)
 
 
@@ -243,8 +234,8 @@ def listen_address(value: Any) -> str:
     local = isinstance(address, ipaddress.IPv6Address) and (address.is_link_local or "%" in bare)
     if text == "*" or (address and not local and (address.version == 6) == (bare != text)):
         return text
-    raise AnsibleFilterError(
-        f"{_shown(value)} is no address to listen on; write *, an IPv4 address, or an IPv6 address in brackets: [::]"
+    raise InputError(
+        f"{_shown(value)} is no address to listen on", "*, an IPv4 address, or an IPv6 address in brackets: [::]"
     )
 
 
@@ -254,28 +245,8 @@ def server_name(value: Any) -> str:
     labels = text.removeprefix("*.").split(".")
     wildcard_alone = text.startswith("*.") and len(labels) < 2
     if len(text) > 253 or wildcard_alone or not all(_LABEL.fullmatch(label) for label in labels):
-        raise AnsibleFilterError(
-            f"{_shown(value)} is no server name; write a DNS name such as shop.example.org or"
-            " *.example.org (other scripts as punycode, xn--...)"
+        raise InputError(
+            f"{_shown(value)} is no server name",
+            "a DNS name such as shop.example.org or *.example.org (other scripts as punycode, xn--...)",
         )
     return str(text)
-
-
-class FilterModule:
-    """Offer the functions above to templates under their own names."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        functions = (
-            nginx_quote,
-            nginx_size,
-            nginx_duration,
-            nginx_name,
-            nginx_path,
-            location_path,
-            host_path,
-            nginx_variable,
-            cache_key,
-            listen_address,
-            server_name,
-        )
-        return {function.__name__: function for function in functions}

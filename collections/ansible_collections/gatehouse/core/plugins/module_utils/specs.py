@@ -17,8 +17,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
 from ansible.plugins.loader import filter_loader
+from ansible_collections.gatehouse.core.plugins.module_utils.input_error import InputError
 
 _FORMAT = re.compile(r"Format: ([a-z0-9_]+)\.\s*$")
 _RANGE = re.compile(r"Range: (-?[0-9]+) to (-?[0-9]+)\.\s*$")
@@ -101,7 +101,7 @@ class _Walk:
                 return None
         wanted = str(option.get("type", "str"))
         if wanted not in _TYPES:
-            raise AnsibleFilterError(f"{_at(path)}: its spec has the type {wanted}; write one of {', '.join(_TYPES)}")
+            raise InputError(f"{_at(path)}: its spec has the type {wanted}", f"one of {', '.join(_TYPES)}")
         words, fits = _TYPES[wanted]
         if not fits(value):
             self.add(path, f"must be {words}, got {_got(value, secret)}", _type_remedy(value, wanted))
@@ -139,13 +139,12 @@ class _Walk:
         if name not in self.filters:
             plugin = filter_loader.get(name)
             if plugin is None:
-                raise AnsibleFilterError(f"{_at(path)}: its spec has the format {name}, and there is no such filter")
+                raise InputError(f"{_at(path)}: its spec has the format {name}, and there is no such filter")
             self.filters[name] = plugin.j2_function
         try:
             self.filters[name](value)
-        except AnsibleFilterError as error:
-            problem, _, remedy = error.message.rpartition("; write ")
-            self.add(path, "is refused" if secret else problem or remedy, f"write {remedy}" if problem else "")
+        except InputError as error:
+            self.add(path, "is refused" if secret else error.problem, f"write {error.remedy}" if error.remedy else "")
 
     def mapping(self, value: Mapping[str, Any], option: Mapping[str, Any], path: Path, secret: bool) -> dict[str, Any]:
         options = option.get("options")
@@ -224,17 +223,10 @@ def spec_defaults(value: Any, option: Mapping[str, Any], name: str = "value") ->
     walk = _Walk()
     full = walk.value(_plain(value), _plain(option), (name,))
     if walk.problems:
-        raise AnsibleFilterError(
+        raise InputError(
             "\n".join(
                 f"{found['at']} {found['problem']}" + (f"; {found['remedy']}" if found["remedy"] else "")
                 for found in walk.problems
             )
         )
     return full
-
-
-class FilterModule:
-    """Offer the functions above to templates under their own names."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        return {function.__name__: function for function in (spec_defaults, spec_problems, spec_values)}

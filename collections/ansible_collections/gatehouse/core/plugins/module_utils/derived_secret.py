@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
+from ansible_collections.gatehouse.core.plugins.module_utils.input_error import InputError
 
 _LENGTH = 16
 # 16 MiB and about 40 ms for each guess at the passphrase (RFC 7914, section 2).
@@ -31,19 +30,12 @@ def derived_secret(passphrase: Any, purpose: Any) -> str:
     Source: RFC 7914 (scrypt).
     """
     if not isinstance(passphrase, str) or len(passphrase) < _LENGTH:
-        raise AnsibleFilterError(
-            f"the passphrase that secrets are derived from must be a text of {_LENGTH} characters or more;"
-            " write a longer one, such as what `openssl rand -base64 24` prints"
+        raise InputError(
+            f"the passphrase that secrets are derived from must be a text of {_LENGTH} characters or more",
+            "a longer one, such as what `openssl rand -base64 24` prints",
         )
     if not isinstance(purpose, str) or not purpose:
-        raise AnsibleFilterError(
-            f"a derived secret needs a purpose, got {json.dumps(purpose, default=str)}; write derived_secret('tickets')"
+        raise InputError(
+            f"a derived secret needs a purpose, got {json.dumps(purpose, default=str)}", "derived_secret('tickets')"
         )
     return _derived(str(passphrase), str(purpose))
-
-
-class FilterModule:
-    """Offer the function above to templates."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"derived_secret": derived_secret}

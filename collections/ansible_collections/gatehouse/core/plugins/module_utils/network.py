@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Callable
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
+from ansible_collections.gatehouse.core.plugins.module_utils.input_error import InputError
 
 
 def _zoned(value: Any) -> bool:
@@ -22,19 +21,19 @@ def _zoned(value: Any) -> bool:
 def network_port(value: Any) -> int:
     """Return a TCP or UDP port, an integer from 1 to 65535."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
-        raise AnsibleFilterError(f"{json.dumps(value, default=str)} is no port; write an integer from 1 to 65535")
+        raise InputError(f"{json.dumps(value, default=str)} is no port", "an integer from 1 to 65535")
     return int(value)
 
 
 def network_address(value: Any) -> str:
     """Return one IPv4 or IPv6 address, without a prefix length or brackets."""
     if _zoned(value):
-        raise AnsibleFilterError(f"{json.dumps(value)} names an interface; write an address without %")
+        raise InputError(f"{json.dumps(value)} names an interface", "an address without %")
     try:
         return str(ipaddress.ip_address(str(value) if isinstance(value, str) else ""))
     except ValueError:
-        raise AnsibleFilterError(
-            f"{json.dumps(value, default=str)} is no IP address; write one such as 10.0.0.5 or fd00::5"
+        raise InputError(
+            f"{json.dumps(value, default=str)} is no IP address", "one such as 10.0.0.5 or fd00::5"
         ) from None
 
 
@@ -42,23 +41,16 @@ def network_range(value: Any) -> str:
     """Return one address, or a network whose host bits are zero (`10.0.0.0/24`): what a firewall takes as a source."""
     text = str(value) if isinstance(value, str) else ""
     if _zoned(value):
-        raise AnsibleFilterError(f"{json.dumps(value)} names an interface; write an address without %")
+        raise InputError(f"{json.dumps(value)} names an interface", "an address without %")
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        raise AnsibleFilterError(
-            f"{json.dumps(value, default=str)} is no address and no network;"
-            " write one such as 10.0.0.5, 10.0.0.0/24 or fd00::/64"
+        raise InputError(
+            f"{json.dumps(value, default=str)} is no address and no network",
+            "one such as 10.0.0.5, 10.0.0.0/24 or fd00::/64",
         ) from None
     if "/" not in text:
         return str(network.network_address)
     if ipaddress.ip_interface(text).ip != network.network_address:
-        raise AnsibleFilterError(f"{json.dumps(text)} has bits set outside its network; write {network}")
+        raise InputError(f"{json.dumps(text)} has bits set outside its network", f"{network}")
     return str(network)
-
-
-class FilterModule:
-    """Offer the functions above to templates under their own names."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        return {function.__name__: function for function in (network_port, network_address, network_range)}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible.plugins.loader import filter_loader
 from ansible_collections.gatehouse.core.plugins.module_utils import applications
+from ansible_collections.gatehouse.core.plugins.module_utils.members import upstream_members
 
 # What stands before an application on its hosts, and how a proxy reaches it there; `mtls` is the role's default.
 _TRANSPORTS = {"mtls": "mtls", "https": "https", "http": "http", "none": "http"}
@@ -35,7 +35,7 @@ def application_upstreams(entries: Any, groups: Any, hostvars: Any, domain: Any)
         pool["members"] = [
             member
             for host, said in hosts.items()
-            for found in filter_loader.get("upstream_members").j2_function([host], hostvars, said.get(port, 443))
+            for found in upstream_members([host], hostvars, said.get(port, 443))
             for member in (_local(found, said) if local else (found,))
         ]
         own = entry.get(applications.UPSTREAM)
@@ -53,10 +53,3 @@ def _local(member: Mapping[str, Any], said: Mapping[str, Any]) -> Iterator[dict[
         yield {**member, "address": address, "name": f"{member['name']}-standby", "port": said["app_standby_port"]}
     else:
         yield {**member, "address": address}
-
-
-class FilterModule:
-    """Offer the function above to templates."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"application_upstreams": application_upstreams}

@@ -6,14 +6,15 @@ Pure functions over what each host and the controller's log told: no I/O.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain, takewhile
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-from ansible.plugins.loader import filter_loader
+from ansible_collections.gatehouse.core.plugins.module_utils.input_error import InputError
 
+_BATCH = re.compile(r"([1-9][0-9]{0,5})(%?)")
 Plan = dict[str, Any]
 Release = dict[str, Any]
 
@@ -36,7 +37,7 @@ def rollout_batches(plans: Sequence[Plan]) -> list[dict[str, Any]]:
             batches.append(
                 {"app": app, "lead": idle[0], "hosts": idle, "drain": False, "standby": False, "canary": False}
             )
-        size = filter_loader.get("batch_size").j2_function(all_of_it[0]["batch"], len(all_of_it))
+        size = batch_size(all_of_it[0]["batch"], len(all_of_it))
         standby = all_of_it[0]["standby"]
         canary = bool(serving) and all_of_it[0]["canary_seconds"] > 0
         chunks = [serving[:1]] if canary else []
@@ -65,7 +66,7 @@ def logged_releases(text: str) -> dict[str, Any]:
             outcome, release = entry["outcome"], entry.get("release", "")
             deploys = not entry["what"].startswith(("go back", "restart"))
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise AnsibleFilterError(f"line {number} of the log of deployments is none that Gatehouse wrote") from None
+            raise InputError(f"line {number} of the log of deployments is none that Gatehouse wrote") from None
         settled = outcome == "done"
         if settled and deploys:
             good.pop(release, None)
@@ -124,9 +125,9 @@ def rollback_target(listings: dict[str, Sequence[Release]], log: str = "", relea
     verdicts = [bool(one and one["deployed"] and not one["failed"]) for one in entries.values()]
     good = name in told.get("good", {}) or 2 * sum(verdicts) > len(verdicts)
     if not name or not good or not any(entries.values()):
-        raise AnsibleFilterError(_no_target(listings, told, str(release)))
+        raise InputError(_no_target(listings, told, str(release)))
     if lacking := [host for host, one in entries.items() if one is None]:
-        raise AnsibleFilterError(
+        raise InputError(
             f"{', '.join(lacking)} does not have release {name}, which the others go back to. Name another that all of "
             "them have with -e release=<id>, or leave that host out with --limit"
         )
@@ -163,8 +164,11 @@ def _no_target(listings: dict[str, Sequence[Release]], log: dict[str, Any], rele
     return f"there is no {wanted}.{hint} The hosts have: {have or 'none'}. Name one of them with -e release=<id>"
 
 
-class FilterModule:
-    """Offer the functions above to templates under their own names."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        return {function.__name__: function for function in (rollout_batches, rollback_target)}
+def batch_size(value: Any, hosts: int = 1) -> int:
+    """Return how many of `hosts` are moved over at a time: `2`, or a share as `50%`, rounded down and 1 at least."""
+    found = _BATCH.fullmatch(str(value))
+    if not found or (found[2] and int(found[1]) > 100):
+        raise InputError(
+            f"{json.dumps(value, default=str)} is no size of a batch", 'a number of hosts as "2", or a share as 50%'
+        )
+    return max(1, hosts * int(found[1]) // 100) if found[2] else int(found[1])

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
+from ansible_collections.gatehouse.core.plugins.module_utils.input_error import InputError
 
 # RFC 9110 allows more (`!#$%&'*+.^`|~`), which no header in use has and of which nginx gives some a meaning.
 # And nginx has tables with room for names of a usual length.
@@ -58,13 +57,13 @@ def _variables(value: Any, text: str, known: tuple[str, ...]) -> None:
     """Raise when `text` uses another variable of nginx than the known ones."""
     for match in _VARIABLE.finditer(text):
         if match[0] not in known:
-            raise AnsibleFilterError(f"{_shown(value)} has {match[0]}; write only {', '.join(known)} with a $")
+            raise InputError(f"{_shown(value)} has {match[0]}", f"only {', '.join(known)} with a $")
 
 
 def _short(value: Any, text: str) -> str:
     """Return `text` when nginx can read it as one argument."""
     if len(text) + text.count('"') + text.count("\\") > _LONGEST:
-        raise AnsibleFilterError(f"{_shown(value)} is too long for nginx; write at most {_LONGEST} characters")
+        raise InputError(f"{_shown(value)} is too long for nginx", f"at most {_LONGEST} characters")
     return text
 
 
@@ -72,9 +71,7 @@ def header_name(value: Any) -> str:
     """Return the name of a header field (RFC 9110 5.1)."""
     text = _text(value)
     if not _NAME.fullmatch(text):
-        raise AnsibleFilterError(
-            f"{_shown(value)} is no name of a header; write letters, digits and -, such as X-Request-Id"
-        )
+        raise InputError(f"{_shown(value)} is no name of a header", "letters, digits and -, such as X-Request-Id")
     return text
 
 
@@ -82,11 +79,9 @@ def header_text(value: Any) -> str:
     """Return the value of a header field as it stands: printable ASCII on one line, without variables."""
     text = _text(value)
     if not isinstance(value, str) or not _FIELD.fullmatch(text):
-        raise AnsibleFilterError(
-            f"{_shown(value)} is no value of a header; write it on one line, in printable ASCII characters"
-        )
+        raise InputError(f"{_shown(value)} is no value of a header", "it on one line, in printable ASCII characters")
     if "$" in text:
-        raise AnsibleFilterError(f"{_shown(value)} has a $, which nginx reads as a variable; write it without $")
+        raise InputError(f"{_shown(value)} has a $, which nginx reads as a variable", "it without $")
     return _short(value, text)
 
 
@@ -94,9 +89,7 @@ def request_header_value(value: Any) -> str:
     """Return the value of a header for an upstream; a few of nginx's variables may stand in it."""
     text = _text(value)
     if not isinstance(value, str) or not _FIELD.fullmatch(text):
-        raise AnsibleFilterError(
-            f"{_shown(value)} is no value of a header; write it on one line, in printable ASCII characters"
-        )
+        raise InputError(f"{_shown(value)} is no value of a header", "it on one line, in printable ASCII characters")
     _variables(value, text, _HEADER_VARIABLES)
     return _short(value, text)
 
@@ -108,9 +101,9 @@ def redirect_target(value: Any) -> str:
     """
     text = _text(value)
     if not _TARGET.fullmatch(text):
-        raise AnsibleFilterError(
-            f"{_shown(value)} is no target of a redirect; write a path such as /new or an address such as"
-            " https://example.org$request_uri"
+        raise InputError(
+            f"{_shown(value)} is no target of a redirect",
+            "a path such as /new or an address such as https://example.org$request_uri",
         )
     _variables(value, text, _REDIRECT_VARIABLES)
     return _short(value, text)
@@ -120,9 +113,7 @@ def request_rate(value: Any) -> str:
     """Return a rate of requests as `limit_req_zone` takes it: `10r/s` or `30r/m`."""
     text = _text(value)
     if not _RATE.fullmatch(text):
-        raise AnsibleFilterError(
-            f"{_shown(value)} is no rate; write requests a second or a minute, such as 10r/s or 30r/m"
-        )
+        raise InputError(f"{_shown(value)} is no rate", "requests a second or a minute, such as 10r/s or 30r/m")
     return text
 
 
@@ -130,13 +121,5 @@ def crypt_hash(value: Any) -> str:
     """Return a password's hash as `auth_basic_user_file` takes it; the value is never shown."""
     text = _text(value)
     if not _HASH.fullmatch(text):
-        raise AnsibleFilterError("the value is no hash of a password; write what `openssl passwd -6` prints")
+        raise InputError("the value is no hash of a password", "what `openssl passwd -6` prints")
     return text
-
-
-class FilterModule:
-    """Offer the functions above to templates under their own names."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        functions = (header_name, header_text, request_header_value, redirect_target, request_rate, crypt_hash)
-        return {function.__name__: function for function in functions}

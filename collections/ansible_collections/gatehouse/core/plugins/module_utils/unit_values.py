@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
+from ansible_collections.gatehouse.core.plugins.module_utils.input_error import InputError
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 # An application gets /var/lib/<name>, /run/<name> and an account of its name: these have another owner, or are root.
@@ -36,14 +35,14 @@ _PATH = re.compile(r"/[0-9A-Za-z._+~@:=,/-]*")
 def unit_name(value: Any) -> str:
     """Return the name of an application or account: it names a unit, a folder and a Linux user."""
     if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise AnsibleFilterError(
-            f"{json.dumps(value, default=str)} is no name of an application or account;"
-            " write at most 31 lower-case letters, digits or -, beginning with a letter"
+        raise InputError(
+            f"{json.dumps(value, default=str)} is no name of an application or account",
+            "at most 31 lower-case letters, digits or -, beginning with a letter",
         )
     if value in _TAKEN or value.startswith(("gatehouse-", "systemd-")):
-        raise AnsibleFilterError(
-            f"{json.dumps(value)} is a part of the system, whose folders or account the application would get;"
-            f" write another, such as {value}-app"
+        raise InputError(
+            f"{json.dumps(value)} is a part of the system, whose folders or account the application would get",
+            f"another, such as {value}-app",
         )
     return str(value)
 
@@ -51,9 +50,9 @@ def unit_name(value: Any) -> str:
 def release_version(value: Any) -> str:
     """Return the version of a release: it names an archive and a folder."""
     if not isinstance(value, str) or not _VERSION.fullmatch(value):
-        raise AnsibleFilterError(
-            f"{json.dumps(value, default=str)} is no version of a release;"
-            " write at most 64 letters, digits or . _ + ~ -, beginning with a letter or digit"
+        raise InputError(
+            f"{json.dumps(value, default=str)} is no version of a release",
+            "at most 64 letters, digits or . _ + ~ -, beginning with a letter or digit",
         )
     return str(value)
 
@@ -61,9 +60,9 @@ def release_version(value: Any) -> str:
 def unit_path(value: Any) -> str:
     """Return an absolute path that stands in a unit as it is."""
     if not isinstance(value, str) or not _PATH.fullmatch(value) or {".", ".."} & set(value.split("/")):
-        raise AnsibleFilterError(
-            f"{json.dumps(value, default=str)} is no path for a unit;"
-            " write it from / on, without . and .., in letters, digits and ._+~@:=,- such as /var/cache/shop"
+        raise InputError(
+            f"{json.dumps(value, default=str)} is no path for a unit",
+            "it from / on, without . and .., in letters, digits and ._+~@:=,- such as /var/cache/shop",
         )
     return str(value)
 
@@ -71,9 +70,9 @@ def unit_path(value: Any) -> str:
 def release_path(value: Any) -> str:
     """Return a path inside a release, such as storage/uploads."""
     if not isinstance(value, str) or not _INSIDE.fullmatch(value) or {".", ".."} & set(value.split("/")):
-        raise AnsibleFilterError(
-            f"{json.dumps(value, default=str)} is no path inside a release;"
-            " write it without a / at its ends and without . and .., such as storage/uploads"
+        raise InputError(
+            f"{json.dumps(value, default=str)} is no path inside a release",
+            "it without a / at its ends and without . and .., such as storage/uploads",
         )
     return str(value)
 
@@ -81,16 +80,14 @@ def release_path(value: Any) -> str:
 def unit_size(value: Any) -> str:
     """Return an amount of memory as a unit names it; '' for no limit."""
     if not isinstance(value, str) or not _SIZE.fullmatch(value):
-        raise AnsibleFilterError(
-            f'{json.dumps(value, default=str)} is no amount of memory for a unit; write 512M, 2G, 40% or ""'
-        )
+        raise InputError(f"{json.dumps(value, default=str)} is no amount of memory for a unit", '512M, 2G, 40% or ""')
     return str(value)
 
 
 def unit_percent(value: Any) -> str:
     """Return a share of processor time as a unit names it; '' for no limit."""
     if not isinstance(value, str) or not _PERCENT.fullmatch(value):
-        raise AnsibleFilterError(f'{json.dumps(value, default=str)} is no share of processor time; write 150% or ""')
+        raise InputError(f"{json.dumps(value, default=str)} is no share of processor time", '150% or ""')
     return str(value)
 
 
@@ -102,19 +99,9 @@ def environment_variable(value: Any) -> dict[str, Any]:
     """
     [(name, content)] = value.items()
     if not _VARIABLE.fullmatch(str(name)):
-        raise AnsibleFilterError(
-            f"{json.dumps(str(name))} is no name of an environment variable; write letters, digits and _"
-        )
+        raise InputError(f"{json.dumps(str(name))} is no name of an environment variable", "letters, digits and _")
     if isinstance(content, bool) or not isinstance(content, (str, int)):
-        raise AnsibleFilterError("the value is no text and no integer; write it in quotes, as the program expects it")
+        raise InputError("the value is no text and no integer", "it in quotes, as the program expects it")
     if isinstance(content, str) and _CONTROL.search(content):
-        raise AnsibleFilterError("the value has a control character; write it without, beside newlines and tabs")
+        raise InputError("the value has a control character", "it without, beside newlines and tabs")
     return dict(value)
-
-
-class FilterModule:
-    """Offer the functions above to templates under their own names."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        functions = (unit_name, release_version, release_path, unit_path, unit_size, unit_percent, environment_variable)
-        return {function.__name__: function for function in functions}

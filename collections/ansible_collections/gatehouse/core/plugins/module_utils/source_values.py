@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
+from ansible_collections.gatehouse.core.plugins.module_utils.input_error import InputError
 
 _SUM = re.compile(r"[0-9a-f]{64}")
 # Printable and without blanks; `-` in front would be an option, `::` one of git's helpers that run a command.
@@ -24,8 +23,8 @@ _BRANCH = re.compile(r"HEAD|main|master|refs/(?!tags/).*")
 def sha256_sum(value: Any) -> str:
     """Return a SHA-256 as `sha256sum` prints it."""
     if not isinstance(value, str) or not _SUM.fullmatch(value):
-        raise AnsibleFilterError(
-            f"{json.dumps(value, default=str)} is no SHA-256; write the 64 hexadecimal digits that `sha256sum` prints"
+        raise InputError(
+            f"{json.dumps(value, default=str)} is no SHA-256", "the 64 hexadecimal digits that `sha256sum` prints"
         )
     return str(value)
 
@@ -33,9 +32,9 @@ def sha256_sum(value: Any) -> str:
 def source_place(value: Any) -> str:
     """Return the path or address of an archive or of a git repository."""
     if not isinstance(value, str) or not _PLACE.fullmatch(value):
-        raise AnsibleFilterError(
-            f"{json.dumps(value, default=str)} is no place of a source; write a path on the controller or an address"
-            " such as https://example.org/shop.git"
+        raise InputError(
+            f"{json.dumps(value, default=str)} is no place of a source",
+            "a path on the controller or an address such as https://example.org/shop.git",
         )
     return str(value)
 
@@ -43,19 +42,10 @@ def source_place(value: Any) -> str:
 def git_ref(value: Any) -> str:
     """Return a tag or a commit's full id."""
     if not isinstance(value, str) or not _REF.fullmatch(value) or ".." in value:
-        raise AnsibleFilterError(
-            f"{json.dumps(value, default=str)} is no ref of git; write a tag or a commit's full id"
-        )
+        raise InputError(f"{json.dumps(value, default=str)} is no ref of git", "a tag or a commit's full id")
     if _BRANCH.fullmatch(value):
-        raise AnsibleFilterError(
-            f"{json.dumps(value)} is a branch, so whoever pushes there would decide what is deployed; write a tag or a"
-            " commit's full id"
+        raise InputError(
+            f"{json.dumps(value)} is a branch, so whoever pushes there would decide what is deployed",
+            "a tag or a commit's full id",
         )
     return str(value)
-
-
-class FilterModule:
-    """Offer the functions above to templates under their own names."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        return {function.__name__: function for function in (sha256_sum, source_place, git_ref)}

@@ -15,10 +15,10 @@ from __future__ import annotations
 import re
 import re._constants as sre
 import re._parser as parser
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
+from ansible_collections.gatehouse.core.plugins.module_utils.input_error import InputError
 
 # One bit for each byte, and one for every other character.
 _OTHER = 1 << 256
@@ -77,9 +77,7 @@ class _Automaton:
     def position(self, characters: int) -> tuple[bool, list[int], list[int]]:
         """Return a part that takes one of these: (may it be empty, its first positions, its last ones)."""
         if len(self.takes) >= _MOST_POSITIONS:
-            raise AnsibleFilterError(
-                f"the expression has more than {_MOST_POSITIONS} parts; write several shorter ones"
-            )
+            raise InputError(f"the expression has more than {_MOST_POSITIONS} parts", "several shorter ones")
         self.takes.append(characters)
         self.follows.append({})
         place = len(self.takes) - 1
@@ -217,10 +215,3 @@ def backtracking_regex(pattern: Any) -> bool:
     automaton = _Automaton()
     automaton.tree(parser.parse(_with_branches(str(pattern))))
     return _is_ambiguous(automaton.takes, automaton.follows)
-
-
-class FilterModule:
-    """Offer the function above to `location_path`, and to tests."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"backtracking_regex": backtracking_regex}
