@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible.plugins.loader import filter_loader
-
-from .conftest import ROOT
-
-filter_loader.add_directory(str(ROOT / "roles" / "preflight" / "filter_plugins"))
-
-
-def pure(name: str, *arguments: Any) -> Any:
-    return filter_loader.get(name).j2_function(*arguments)
+from ansible_collections.gatehouse.core.plugins.module_utils.preflight.environment import (
+    example_secrets,
+    group_problems,
+    ownerless_files,
+    purge_problems,
+)
+from ansible_collections.gatehouse.core.plugins.module_utils.preflight.report import without_wiring
+from ansible_collections.gatehouse.core.plugins.module_utils.preflight.variables import evaluation_problems
 
 
 def said(problems: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
@@ -59,7 +58,7 @@ NO_PROXIES = "hosts.yml has no group proxies that has hosts"
     ],
 )
 def test_groups_have_proxies_and_applications(groups: dict[str, list[str]], found: list[Any]) -> None:
-    assert said(pure("group_problems", groups, ["shop", "desk"])) == found
+    assert said(group_problems(groups, ["shop", "desk"])) == found
 
 
 @pytest.mark.parametrize(
@@ -75,18 +74,18 @@ def test_groups_have_proxies_and_applications(groups: dict[str, list[str]], foun
 def test_a_file_that_nothing_reads_is_named(folder: str, name: str, remedy: str) -> None:
     known = {"group_vars": ["all", "shop"], "host_vars": ["web1.example.com"]}
     problem = f"{folder}/{name} belongs to no {folder[:-5]} of hosts.yml, so nothing reads it"
-    assert said(pure("ownerless_files", {folder: [name]}, known)) == [(folder, name, problem, remedy)]
+    assert said(ownerless_files({folder: [name]}, known)) == [(folder, name, problem, remedy)]
 
 
 def test_the_file_of_a_host_with_dots_is_read() -> None:
     names = {"host_vars": ["web1.example.com", "web1.example.com.yaml", ".hidden", "old.yml~"]}
-    assert pure("ownerless_files", names, {"host_vars": ["web1.example.com"]}) == []
+    assert ownerless_files(names, {"host_vars": ["web1.example.com"]}) == []
 
 
 def test_a_secret_of_the_example_is_refused() -> None:
     values = {"vault_key": "change-me-too", "vault_own": "Xq3...", "vault_count": 5}
     remedy = "write a secret of your own, such as `openssl rand -base64 24` prints"
-    assert said(pure("example_secrets", values)) == [("vault_key", "has the value of the example", remedy)]
+    assert said(example_secrets(values)) == [("vault_key", "has the value of the example", remedy)]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +98,7 @@ def test_a_secret_of_the_example_is_refused() -> None:
     ],
 )
 def test_a_purge_names_a_site(site: Any, found: list[Any]) -> None:
-    assert said(pure("purge_problems", [{"site": site, "prefix": "/"}], ["desk", "shop"])) == found
+    assert said(purge_problems([{"site": site, "prefix": "/"}], ["desk", "shop"])) == found
 
 
 def problem(text: str, where: str, missing: str = "", hosts: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -122,7 +121,7 @@ WRITTEN = problem("applications[0].port 70000 is no port", "env/group_vars/all/a
 )
 def test_what_follows_in_the_wiring_is_said_once(text: str, kept: bool) -> None:
     wired = problem(text, "env/wiring.yml:80")
-    assert pure("without_wiring", [WRITTEN, wired], False) == [WRITTEN] + [wired] * kept
+    assert without_wiring([WRITTEN, wired], False) == [WRITTEN] + [wired] * kept
 
 
 def test_a_name_that_the_wiring_misses_is_to_be_written_in_group_vars() -> None:
@@ -131,7 +130,7 @@ def test_a_name_that_the_wiring_misses_is_to_be_written_in_group_vars() -> None:
         problem("b uses domains, which is not defined", "env/wiring.yml:12", "domains", ("p1", "w1")),
         problem("c uses vault_passphrase, which is not defined", "env/wiring.yml:13", "vault_passphrase"),
     ]
-    found = pure("without_wiring", wired, False)
+    found = without_wiring(wired, False)
     assert [(one["text"], one["where"], one["remedy"], one["hosts"]) for one in found] == [
         ("domains is not defined", "env/group_vars/all/environment.yml", "write domains: there", ["p1", "w1"]),
         ("vault_passphrase is not defined", "env/group_vars/all/vault.yml", "write vault_passphrase: there", []),
@@ -141,17 +140,17 @@ def test_a_name_that_the_wiring_misses_is_to_be_written_in_group_vars() -> None:
 def test_a_name_that_another_problem_tells_of_is_said_once() -> None:
     host = problem("host p1 has no public_address", "env/hosts.yml:4")
     wired = problem("v uses public_address, which is not defined", "env/wiring.yml:9", "public_address")
-    assert pure("without_wiring", [host, wired], False) == [host]
+    assert without_wiring([host, wired], False) == [host]
 
 
 def test_without_proxies_nothing_is_said_of_the_wiring() -> None:
     wired = problem("x_clients is empty", "env/wiring.yml:80")
-    assert pure("without_wiring", [WRITTEN, wired], True) == [WRITTEN]
+    assert without_wiring([WRITTEN, wired], True) == [WRITTEN]
 
 
 def test_an_empty_list_is_named_where_its_first_entry_is_used() -> None:
     message = "object of type 'list' has no attribute 0"
     for template, name in (("x.{{ domains[0] }}", "domains"), ("{{ hostvars[groups['proxies'][0]] }}", "proxies")):
-        found = pure("evaluation_problems", message, template, [])
+        found = evaluation_problems(message, template, [])
         text = f"needs an entry 0 of {name}, which has none"
         assert found == [{"problem": text, "remedy": f"write at least one entry in {name}", "missing": name}]

@@ -13,8 +13,9 @@ class InputError(AnsibleFilterError):  # type: ignore[misc]
 
     def __init__(self, problem: str, remedy: str = "", *, owner: str = "", path: str = "") -> None:
         self.problem, self.remedy, self.owner, self.path = problem, remedy, owner, path
-        where = (f"{owner}: " if owner else "") + (f"{path} " if path else "")
-        super().__init__(where + problem + (f"; write {remedy}" if remedy else ""))
+        # What is wrong, and whose it is.
+        self.sentence = (f"{owner}: " if owner else "") + (f"{path} " if path else "") + problem
+        super().__init__(self.sentence + (f"; write {remedy}" if remedy else ""))
 
 
 class ReportedError(InputError):

@@ -74,6 +74,13 @@ def host_name(address: Any) -> str:
     return _spelt(str(address))
 
 
+def is_address(value: Any) -> bool:
+    """Say whether a member's address is an IP address or a socket: neither says what its certificate is for."""
+    if not isinstance(value, str) or host_name(value):
+        return False
+    return bool(_SOCKET.fullmatch(value) or _spelt(str(value)))
+
+
 def host_address(value: Any, owner: str, path: str) -> str:
     """Return an IP address in its usual spelling, or a DNS name."""
     if isinstance(value, str) and (address := _spelt(str(value))):
