@@ -1,4 +1,4 @@
-"""The filters of filter_plugins/specs.py: one walk over a value and its argument_specs option, and its two uses."""
+"""The filters of specs.py: one walk over a value and its argument_specs option, and its two uses."""
 
 from __future__ import annotations
 
