@@ -159,11 +159,11 @@ def entry_for(block: Block) -> dict[str, Any]:
     runtime = re.search(r"`(node|rails|laravel)`", block.heading) or own
     entry: dict[str, Any] = {
         "name": "shop",
-        "runtime": runtime[1] if runtime else "flask",
+        "runtime": runtime[1] if runtime else "python",
         "version": "1.0.0",
         "port": 5000,
     }
-    return entry if runtime else {**entry, "flask": {"target": "storefront:create_app()"}}
+    return entry if runtime else {**entry, "python": {"target": "storefront:create_app()"}}
 
 
 def test_every_block_of_yaml_passes_where_it_goes(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Settings of gunicorn from the unit's environment. Written by Gatehouse: change the flask_app_* inputs instead."""
+"""Settings of gunicorn from the unit's environment. Written by Gatehouse: change the python_app_* inputs instead."""
 
 import os
 

@@ -168,7 +168,7 @@ def fetch(lock: str, target: str, versions: str, *names: str) -> None:
         else:
             rest.append(text)
     if missing := sorted(wanted - set(sources)):
-        raise SystemExit(f"error: {lock} has no {', '.join(missing)}: correct flask_app_source_packages")
+        raise SystemExit(f"error: {lock} has no {', '.join(missing)}: correct python_app_source_packages")
     Path(target).write_text("\n".join(rest))
     needs = sorted({need for archive in sources.values() for need in required(archive)})
     for version in versions.split(",") if needs else ():
