@@ -84,6 +84,7 @@ def test_without_answers_all_is_marked(tmp_path: Path) -> None:
     [
         ({"env": "Mine"}, "write a name, such as ENV=mine"),
         ({"env": "mine", "runtime": "php"}, "write one of laravel, node, python, rails"),
+        ({"env": "mine", "runtime": "flask"}, "RUNTIME flask was renamed to python: write RUNTIME=python"),
         ({"env": "mine", "application": "my shop"}, "write lower-case letters, digits and underscores"),
     ],
 )

@@ -236,7 +236,7 @@ def test_a_playbook_and_its_extra_variables_exist(place: str, text: str) -> None
         assert "_raw_params" not in given, f'{place}: write -e \'{{"name": "value"}}\' for {option}'
     known = [*extra_variables.WORDS, *extra_variables.role_inputs(ROOT)]
     known += [*extra_variables.environment_names([str(ROOT / "inventories" / "prod")])]
-    assert extra_variables.refusals(extra_variables.names_given(extra), known) == [], place
+    assert extra_variables.refusals(extra_variables.names_given(extra), known, {}) == [], place
     inventories = [value for flag, value in itertools.pairwise(words) if flag == "-i"]
     assert set(inventories) <= {"prod", "staging", "mine"}, place
     flags = {word for word in words if word.startswith("-")}

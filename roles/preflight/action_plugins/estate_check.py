@@ -5,7 +5,8 @@ variable leaf by leaf, so that one undefined name hides nothing else, and leaves
 spec_problems, unknown_variables, missing_variables, address_problems, proxy_problems, upstream_problems,
 transport_problems, endpoint_problems, site_problems, location_problems, unpermitted_names, long_client_names,
 acme_problems, source_problems, egress_problems, certificate_problems, application_problems, environment_problems,
-group_problems, machine_problems, ownerless_files, example_secrets, purge_problems. What follows in the wiring,
+group_problems, machine_problems, ownerless_files, example_secrets, purge_problems, renamed_variables,
+renamed_value, renamed_in_page, moved_variables. What follows in the wiring,
 without_wiring leaves out.
 
 Where a value was written comes from ansible-core's Origin tag, which 2.19 keeps on each value read from YAML.
@@ -40,6 +41,9 @@ _SECRET = re.compile(r"^vault_|_(passphrase|password|secret|secrets|token)$")
 _RESOLVE_SECONDS = 3.0
 _ENDPOINT = ("tls_endpoint_mode", "tls_endpoint_port", "tls_endpoint_ca", "tls_endpoint_clients")
 _PERMITTED = "internal_ca_permitted_dns"
+_WIRING = "wiring.yml"
+# By one of these an inventory is an environment, which the wiring belongs to.
+_ENVIRONMENT = ("environment_name", "lab_name", "applications", "machine")
 _SHARED = (
     "machine",
     "app_name",
@@ -152,6 +156,8 @@ class _Host:
         self.values: dict[str, Any] = {}
         # What its applications' entries say: {input of a role: its path in the list}, as the operator wrote it.
         self.written: dict[str, ValuePath] = {}
+        # Whether an application without an entry runs here, by loose variables as they were before.
+        self.is_loose = False
         self.application: ValuePath = ()
         for index, app, entry in applications.named(raw.get("applications")):
             if app in (raw.get("group_names") or ()):
@@ -318,11 +324,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self.files: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         self.resolved: dict[str, bool] = {}
         self.rootless = False  # no group proxies, which all of the wiring reads
+        self.unwired = False  # an environment without the wiring, so that most inputs are missing
         self._read_roles(Path(args["roles"]))
         hosts = self._read_hosts(task_vars or {})
+        inventory = Path(str((task_vars or {}).get("inventory_dir") or "inventory")).resolve()
+        self._check_renamed(hosts, inventory, Path(args["roles"]))
         needs = self._read_plays(args["playbooks"], (task_vars or {})["hostvars"])
         self._check_controller(needs)
-        inventory = Path(str((task_vars or {}).get("inventory_dir") or "inventory")).resolve()
         self._check_environment(hosts, inventory)
         self._check_addresses(hosts)
         self._check_keys(hosts)
@@ -332,7 +340,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         sites = [site for host in hosts for site in host.values.get("proxy_sites") or () if isinstance(site, Mapping)]
         self.sites = sorted({str(site.get("name")) for site in sites})
         self.applications = {str(host.values["app_name"]) for host in hosts if "app_name" in host.values}
-        for host in hosts:
+        for host in hosts if not self.unwired else ():
             self._check_proxy(host)
             for found in _pure("endpoint_problems", self.endpoints.get(host.name, {})):
                 host.add(found)
@@ -377,6 +385,36 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             self.problems.hosts[name] = host
             hosts.append(host)
         return hosts
+
+    def _check_renamed(self, hosts: Sequence[_Host], inventory: Path, roles: Path) -> None:
+        """Check that an environment has the wiring, and that its variables have the names of now."""
+        self.renamed = self._load(roles / "preflight" / "files" / "renamed.yml")
+        wiring = roles.parent / "inventories" / _WIRING
+        wired = {name for group in (self._load(wiring) or {}).values() for name in group if isinstance(group, Mapping)}
+        for host in hosts:
+            is_environment = any(name in host.raw for name in _ENVIRONMENT)
+            if "machine" not in host.raw and is_environment:
+                self.unwired = True
+            # What no file says is Ansible's own; what the wiring says is right.
+            places = {name: str(getattr(host.places.get((name,)), "path", "") or "") for name in host.raw}
+            given = [name for name, path in places.items() if path and Path(path).name != _WIRING]
+            host.is_loose = is_environment and not host.application and "app_name" in given
+            if host.is_loose:
+                mine = {name: host.raw[name] for name in given if name not in wired}
+                for found in _pure("moved_variables", mine, str(host.raw["app_name"]), self.renamed):
+                    host.add(found)
+                given = [name for name in given if (name,) not in host.reported]
+            for found in _pure("renamed_variables", given, self.renamed["variables"], list(self.known)):
+                host.add(found)
+        if self.unwired:
+            shown = _pure("place_text", str(inventory), 0, 0, str(Path.cwd()))
+            source = "../wiring.yml" if (inventory.parent / _WIRING).is_file() else wiring
+            former = [name for name in self.renamed["links"] if (inventory / name).is_symlink()]
+            text = (
+                f"{former[0]} was renamed to {_WIRING}" if former else f"{_WIRING}, which joins the roles, is missing"
+            )
+            remedy = f"run ln -s {source} {shown}/{_WIRING}" + (f" and remove {former[0]}" if former else "")
+            self.problems.add("", text, {"remedy": remedy}, None, shown)
 
     def _read_plays(self, playbooks: Sequence[str], hostvars: Any) -> list[dict[str, Any]]:
         """Return who needs which role: [{role, pattern, hosts, sure, given: variables that its play gives}]."""
@@ -424,13 +462,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                     remedy = "write runtime: and one of " + ", ".join(applications.runtimes(self.options))
                     host.add({"path": host.application, "problem": "lacks runtime", "remedy": remedy})
                     continue
+                if host.is_loose:  # moved_variables reports it
+                    continue
                 remedy = "describe the application in group_vars/all/applications.yml"
                 text = f"a play runs the role {role['name']}, and {getattr(error, 'message', error)}"
                 self.problems.add(host.name, text, {"remedy": remedy}, None, "the variables of these hosts")
                 continue
             if name in self.options:
                 found.append({**role, "name": name})
-            elif not host.application:  # of an entry's runtime application_problems tells
+            elif (
+                not host.application and not host.is_loose
+            ):  # application_problems and moved_variables report the runtime
                 near = difflib.get_close_matches(name, self.options, 1)
                 wanted = near[0] if near else "one of " + ", ".join(self.options)
                 remedy = f"change that variable so that it becomes {wanted}"
@@ -482,7 +524,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             secret = {"no_log": True} if _SECRET.search(variable) else {}
             checked[key] = _pure("spec_problems", value, {**self.known[variable], **secret}, variable)
         for found in checked[key]:
-            host.add(found)
+            renamed = _pure("renamed_value", value, found["path"], self.renamed["values"])
+            host.add(renamed[0] if renamed else found)
 
     def _check_addresses(self, hosts: Sequence[_Host]) -> None:
         """Check the addresses of the machines but the controller, which is not reached over the network."""
@@ -520,7 +563,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         found = _pure("environment_problems", host.raw.get("environment_name"), others)
         entries = host.raw.get("applications", [])
         host.note("applications", entries)
-        arguments = (list(self.known), list(self.options), host.raw["groups"])
+        arguments = (list(self.known), list(self.options), host.raw["groups"], self.renamed)
         for one in [*found, *_pure("application_problems", entries, *arguments)]:
             host.add(one)
         self._check_shape(host, inventory)
@@ -543,6 +586,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         # Without the wiring, which says `machine`, only the plays say what a group is for.
         if "machine" in host.raw:
             for found in _pure("group_problems", groups, names):
+                if found["path"][0] in self.problems.hosts and self.problems.hosts[found["path"][0]].is_loose:
+                    continue
                 self.rootless |= found["path"] == ["proxies"]
                 self.problems.add("", found["problem"], found, self.places.get(found["path"][0]), f"{shown}/hosts.yml")
             for name in groups.get("proxies", ()):
@@ -567,6 +612,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "unknown_variables", [name for name in host.raw if name not in host.written], list(self.known), roles
             ):
                 host.add(found)
+            if self.unwired or host.is_loose:
+                continue
             own = [need for need in needs if host.name in need["hosts"]]
             groups = [str(group) for group in host.raw["groups"]]
             for found in _pure("missing_variables", own, self.options, list(host.raw), groups, folder):
@@ -636,12 +683,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return found
 
     def _missing_files(self, files: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Return the files that are not where `copy` would look for them, as problems."""
+        """Return as problems the files that are not where `copy` would look, and pages with names of before."""
         problems = []
         for wanted in files:
             try:
-                self._find_needle("files", wanted["file"])
-            except AnsibleError:
+                path = self._find_needle("files", wanted["file"])
+                if wanted["path"][-1] == "error_page":
+                    text = str(self._loader.get_text_file_contents(path))
+                    arguments = (wanted["path"], wanted["file"], self.renamed["page_variables"])
+                    problems += _pure("renamed_in_page", text, *arguments)
+            except (AnsibleError, OSError, UnicodeDecodeError):
                 problem = f"names {wanted['file']}, which is no file that can be read"
                 problems.append({**wanted, "problem": problem, "remedy": "put it there, or correct the path"})
         return problems

@@ -15,6 +15,7 @@ from ansible_collections.gatehouse.core.plugins.module_utils import applications
 
 Problem = dict[str, Any]
 _LIST = "applications"
+_NONE_RENAMED: Mapping[str, Any] = {"keys": {}, "values": {"runtime": {}}}
 
 
 def _problem(path: Sequence[Any], problem: str, remedy: str, level: str = "error") -> Problem:
@@ -22,11 +23,16 @@ def _problem(path: Sequence[Any], problem: str, remedy: str, level: str = "error
 
 
 def application_problems(
-    entries: Any, known: Sequence[str], roles: Sequence[str], groups: Mapping[str, Sequence[str]]
+    entries: Any,
+    known: Sequence[str],
+    roles: Sequence[str],
+    groups: Mapping[str, Sequence[str]],
+    renamed: Mapping[str, Any] = _NONE_RENAMED,
 ) -> list[Problem]:
     """Return what is wrong with the list's shape: names, runtimes, keys that become no input, groups without hosts.
 
-    `entries`: the list as it is written; `known`: the inputs of all roles; `roles`: their names; `groups`: Ansible's.
+    `entries`: the list as it is written; `known`: the inputs of all roles; `roles`: their names; `groups`: Ansible's;
+    `renamed`: the table of names of before.
     """
     if not isinstance(entries, (list, tuple)):
         shown = json.dumps(entries, default=str)
@@ -50,8 +56,16 @@ def application_problems(
             remedy = f"write {near[0]}, or add the group {name}" if near else f"add the group {name}"
             problem = f"{name} is no group of hosts.yml that has hosts"
             problems.append(_problem([index, "name"], problem, f"{remedy} with its hosts to hosts.yml"))
-        problems += _runtime(index, entry, roles)
-        problems += _keys(index, entry, known, roles)
+        for key, new in renamed["keys"].items():
+            if key in entry:
+                problems.append(_problem([index, key], f"was renamed to {new}", f"write {new}"))
+        if runtime := renamed["values"]["runtime"].get(entry.get("runtime")):
+            problem = f"{entry['runtime']} was renamed to {runtime}"
+            problems.append(_problem([index, "runtime"], problem, f"write {runtime}"))
+        present = {renamed["keys"].get(key, key): value for key, value in entry.items()}
+        present |= {"runtime": runtime} if runtime else {}
+        problems += _runtime(index, present, roles)
+        problems += _keys(index, present, known, roles)
     return problems
 
 
