@@ -65,6 +65,13 @@ HOSTS: list[Mistake] = [
     (E, "domains: [example.com]", "", "domains is not defined", "", "write domains: there"),
 ]  # fmt: skip
 ALONE: list[list[Mistake]] = [
+    [(A, "runtime: python", "runtime: flask", "applications[0].runtime flask was renamed to python", "runtime: flask",
+      "write python"),
+     (A, "    python:", "    flask:", "applications[0].flask was renamed to python", "flask:", "write python"),
+     (E, "environment_name: prod", "lab_name: prod", "lab_name was renamed to environment_name", "lab_name",
+      "write environment_name"),
+     ("group_vars/storefront.yml", "", "flask_app_workers: 3\n", "flask_app_workers was renamed to python_app_workers",
+      "flask_app_workers", "write python_app_workers")],
     [(E, "controller_address: 10.10.0.10 ", "controller_address: 10.10.0.0/24 ",
       'controller_address "10.10.0.0/24" is no IP address', "controller_address", "write one such as 10.0.0.5"),
      (A, "runtime: node", "runtime: nodejs", 'applications[1].runtime "nodejs" is no runtime', "nodejs", "write node")],
