@@ -2,24 +2,24 @@
 
 namespace App\Http\Controllers;
 
-use App\Models\Toll;
+use App\Models\Ticket;
 use Illuminate\Http\RedirectResponse;
 use Illuminate\Http\Request;
 use Illuminate\Routing\Controller;
 use Illuminate\Validation\Rule;
 use Illuminate\View\View;
 
-class TollController extends Controller
+class TicketController extends Controller
 {
     private const PAGE = 10;
 
     public function index(Request $request): View
     {
-        return view('tolls', [
-            'tolls' => Toll::query()->latest()->latest('id')->limit(self::PAGE)->get(),
-            'count' => Toll::query()->count(),
-            'takings' => Toll::query()->sum('pence'),
-            'tariff' => Toll::TARIFF,
+        return view('tickets', [
+            'tickets' => Ticket::query()->latest()->latest('id')->limit(self::PAGE)->get(),
+            'count' => Ticket::query()->count(),
+            'takings' => Ticket::query()->sum('pence'),
+            'tariff' => Ticket::TARIFF,
             'secure' => $request->isSecure(),
             'identity' => IdentityController::identity(),
         ]);
@@ -28,11 +28,11 @@ class TollController extends Controller
     public function store(Request $request): RedirectResponse
     {
         $given = $request->validate([
-            'kind' => ['required', Rule::in(array_keys(Toll::TARIFF))],
+            'kind' => ['required', Rule::in(array_keys(Ticket::TARIFF))],
             'name' => ['required', 'string', 'max:60'],
         ]);
-        $toll = Toll::take($given['kind'], $given['name']);
+        $ticket = Ticket::take($given['kind'], $given['name']);
 
-        return redirect('/')->with('status', "{$toll->pence} pence from {$toll->name}. The bar is up.");
+        return redirect('/')->with('status', "{$ticket->pence} pence from {$ticket->name}. The bar is up.");
     }
 }

@@ -9,7 +9,7 @@ return new class extends Migration
 {
     public function up(): void
     {
-        Schema::create('tolls', function (Blueprint $table): void {
+        Schema::create('tickets', function (Blueprint $table): void {
             $table->id();
             $table->string('kind', 20);
             $table->string('name', 60);
@@ -21,12 +21,12 @@ return new class extends Migration
         $morning = [['cart', 'Wat the carter', 4], ['walker', 'Maud of the Mill', 1], ['drove', 'Hob and forty sheep', 8]];
         foreach ($morning as [$kind, $name, $pence]) {
             $now = now();
-            DB::table('tolls')->insert(compact('kind', 'name', 'pence') + ['created_at' => $now, 'updated_at' => $now]);
+            DB::table('tickets')->insert(compact('kind', 'name', 'pence') + ['created_at' => $now, 'updated_at' => $now]);
         }
     }
 
     public function down(): void
     {
-        Schema::dropIfExists('tolls');
+        Schema::dropIfExists('tickets');
     }
 };

@@ -3,17 +3,17 @@
 <head>
   <meta charset="utf-8">
   <meta name="viewport" content="width=device-width, initial-scale=1">
-  <title>The tollhouse</title>
+  <title>Tickets</title>
   <meta name="description" content="Who passed the bar today, and what they paid.">
   <link rel="icon" href="/bar.svg" type="image/svg+xml">
-  <link rel="stylesheet" href="/tolls.css">
+  <link rel="stylesheet" href="/tickets.css">
 </head>
 <body>
   <header>
     <img src="/bar.svg" alt="" width="88" height="88">
     <div>
       <p class="kind">Porter &amp; Wicket</p>
-      <h1>The tollhouse</h1>
+      <h1>Tickets</h1>
       <p>Everybody pays at the bar. Pilgrims and the post pass free.</p>
     </div>
     <dl>
@@ -25,7 +25,7 @@
     <section aria-labelledby="bar">
       <h2 id="bar">At the bar</h2>
       @if (session('status'))<p class="notice" role="status">{{ session('status') }}</p>@endif
-      <form method="post" action="/tolls">
+      <form method="post" action="/tickets">
         @csrf
         <label for="name">Who comes?</label>
         <input id="name" name="name" maxlength="60" required autocomplete="off" value="{{ old('name') }}">
@@ -38,7 +38,7 @@
           @endforeach
         </fieldset>
         @error('kind')<p class="wrong">{{ $message }}</p>@enderror
-        <button>Take the toll</button>
+        <button>Sell a ticket</button>
       </form>
     </section>
     <section aria-labelledby="ledger">
@@ -46,8 +46,8 @@
       <table>
         <thead><tr><th>When</th><th>Who</th><th>With</th><th>Paid</th></tr></thead>
         <tbody>
-          @foreach ($tolls as $toll)
-          <tr><td>{{ $toll->created_at->format('H:i') }}</td><td>{{ $toll->name }}</td><td>{{ $toll->kind }}</td><td>{{ $toll->pence }}d</td></tr>
+          @foreach ($tickets as $ticket)
+          <tr><td>{{ $ticket->created_at->format('H:i') }}</td><td>{{ $ticket->name }}</td><td>{{ $ticket->kind }}</td><td>{{ $ticket->pence }}d</td></tr>
           @endforeach
         </tbody>
       </table>

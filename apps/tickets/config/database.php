@@ -5,7 +5,7 @@ return [
     'connections' => [
         'sqlite' => [
             'driver' => 'sqlite',
-            'database' => env('DB_DATABASE', database_path('tollhouse.sqlite3')),
+            'database' => env('DB_DATABASE', database_path('tickets.sqlite3')),
             'prefix' => '',
             'foreign_key_constraints' => true,
         ],

@@ -3,5 +3,5 @@
 return [
     'default' => env('CACHE_DRIVER', 'array'),
     'stores' => ['array' => ['driver' => 'array', 'serialize' => false]],
-    'prefix' => 'tollhouse',
+    'prefix' => 'tickets',
 ];

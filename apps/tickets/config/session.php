@@ -8,7 +8,7 @@ return [
     'expire_on_close' => true,
     'encrypt' => false,
     'lottery' => [0, 100],
-    'cookie' => 'tollhouse_session',
+    'cookie' => 'tickets_session',
     'path' => '/',
     'domain' => null,
     'secure' => env('SESSION_SECURE_COOKIE', true),
