@@ -55,12 +55,12 @@ APPLICATIONS: list[Mistake] = [
     (A, "    upstream: {method: least_conn}", "    upstream: {methd: least_conn}", ".methd is unknown", "methd",
      "write method"),
     (A, "      target: storefront:create_app()", "      targt: storefront:create_app()",
-     "applications[0].flask.targt is no key of an application", "targt", "write target"),
+     "applications[0].python.targt is no key of an application", "targt", "write target"),
     (A, '    version: "1.0.0"\n    port: 3000', '    version: 1.10\n    port: "3000"\n    batch: 2',
      "applications[1].batch is no key of an application", "batch: 2", "write it below rollout:"),
     (A, "    secrets:", "    app_health_path: /up\n    secrets:",
      "applications[0].app_health_path has the role's prefix", "app_health_path", "write health_path"),
-    (A, "", "  - name: shop\n    runtime: nodejs\n    flask: {target: x}\n",
+    (A, "", "  - name: shop\n    runtime: nodejs\n    python: {target: x}\n",
      "applications[2].name shop is no group of hosts.yml that has hosts", "name: shop", "add the group shop"),
     (A, "", "    rollout: {purges: [{site: shopp, prefix: /}]}\n", "applications[2].runtime \"nodejs\" is no runtime",
      "nodejs", "write node"),
@@ -76,6 +76,15 @@ HOSTS: list[Mistake] = [
     (H, "storefront2: {ansible_host: 10.10.0.102}", "storefront2: {ansible_host: 10.10.0.101}",
      "10.10.0.101 of host storefront2 is the address of storefront1 too", "storefront2", "give each host its own"),
     (E, "domains: [example.com]", "", "domains is not defined", "", "write domains: there"),
+]  # fmt: skip
+RENAMED: list[Mistake] = [
+    (A, "runtime: python", "runtime: flask", "applications[0].runtime flask was renamed to python", "runtime: flask",
+     "write python"),
+    (A, "    python:", "    flask:", "applications[0].flask was renamed to python", "flask:", "write python"),
+    (E, "environment_name: prod", "lab_name: prod", "lab_name was renamed to environment_name", "lab_name",
+     "write environment_name"),
+    ("group_vars/storefront.yml", "", "flask_app_workers: 3\n", "flask_app_workers was renamed to python_app_workers",
+     "flask_app_workers", "write python_app_workers"),
 ]  # fmt: skip
 ALONE: list[list[Mistake]] = [
     [(E, "controller_address: 10.10.0.10 ", "controller_address: 10.10.0.0/24 ",
@@ -111,7 +120,9 @@ def edit(folder: Path, mistake: Mistake) -> None:
     path.write_text(text.replace(mistake[1], mistake[2], 1))
 
 
-@pytest.mark.parametrize("batch", [SITES, APPLICATIONS, HOSTS, *ALONE], ids=lambda batch: str(batch[0][3])[:40])
+@pytest.mark.parametrize(
+    "batch", [SITES, APPLICATIONS, HOSTS, RENAMED, *ALONE], ids=lambda batch: str(batch[0][3])[:40]
+)
 def test_a_mistake_is_named_with_its_place_and_a_remedy(tmp_path: Path, batch: list[Mistake]) -> None:
     # Beside the other environments, as a copy is.
     shutil.copytree(ROOT / "inventories" / "staging", tmp_path / "staging", symlinks=True)

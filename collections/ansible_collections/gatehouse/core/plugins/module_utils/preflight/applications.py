@@ -19,6 +19,7 @@ _LIST = "applications"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 # Groups that are never an application's.
 _NO_APPLICATIONS = ("all", "ungrouped", "proxies", "apps", "machines", "shared_machines")
+_NONE_RENAMED: Mapping[str, Any] = {"keys": {}, "values": {"runtime": {}}}
 
 
 def _problem(path: Sequence[Any], problem: str, remedy: str) -> Problem:
@@ -26,11 +27,16 @@ def _problem(path: Sequence[Any], problem: str, remedy: str) -> Problem:
 
 
 def application_problems(
-    entries: Any, known: Sequence[str], roles: Sequence[str], groups: Mapping[str, Sequence[str]]
+    entries: Any,
+    known: Sequence[str],
+    roles: Sequence[str],
+    groups: Mapping[str, Sequence[str]],
+    renamed: Mapping[str, Any] = _NONE_RENAMED,
 ) -> list[Problem]:
     """Return what is wrong with the list's shape: names, runtimes, keys that become no input, groups without hosts.
 
-    `entries`: the list as it is written; `known`: the inputs of all roles; `roles`: their names; `groups`: Ansible's.
+    `entries`: the list as it is written; `known`: the inputs of all roles; `roles`: their names; `groups`: Ansible's;
+    `renamed`: the table of names of before.
     """
     if not isinstance(entries, (list, tuple)):
         shown = json.dumps(entries, default=str)
@@ -51,8 +57,16 @@ def application_problems(
         seen.setdefault(name, index)
         if not _NAME.fullmatch(name) or not groups.get(name):
             problems.append(_nameless(index, name, groups, entries))
-        problems += _runtime(index, entry, roles)
-        problems += _keys(index, entry, known, roles)
+        for key, new in renamed["keys"].items():
+            if key in entry:
+                problems.append(_problem([index, key], f"was renamed to {new}", f"write {new}"))
+        if runtime := renamed["values"]["runtime"].get(entry.get("runtime")):
+            problem = f"{entry['runtime']} was renamed to {runtime}"
+            problems.append(_problem([index, "runtime"], problem, f"write {runtime}"))
+        present = {renamed["keys"].get(key, key): value for key, value in entry.items()}
+        present |= {"runtime": runtime} if runtime else {}
+        problems += _runtime(index, present, roles)
+        problems += _keys(index, present, known, roles)
     return problems
 
 

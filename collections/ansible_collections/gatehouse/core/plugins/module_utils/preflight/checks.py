@@ -30,6 +30,7 @@ from .locations import location_problems
 from .machines import machine_problems
 from .problem import Problem
 from .proxies import proxy_problems
+from .renamed import moved_variables, renamed_value, renamed_variables
 from .report import WIRING
 from .resolver import unresolved_members
 from .sites import site_files, site_problems
@@ -81,6 +82,31 @@ HOST_CHECKS: tuple[Callable[[Values, Estate], Iterable[Problem]], ...] = (
 )
 
 
+def check_renamed(estate: Estate) -> None:
+    """Check that an environment has the wiring, and that its variables have the names of now."""
+    renamed, groups = estate.renamed, (estate.load(estate.wiring) or {}).values()
+    wired = {name for group in groups for name in group if isinstance(group, Mapping)}
+    for host in estate.hosts:
+        estate.unwired |= "machine" not in host.raw and host.is_environment
+        if host.is_loose:
+            mine = {name: host.raw[name] for name in host.given if name not in wired}
+            host.add_all(moved_variables(mine, str(host.raw["app_name"]), renamed))
+        given = [name for name in host.given if (name,) not in host.reported]
+        host.add_all(renamed_variables(given, renamed["variables"], list(estate.roles.known)))
+    if estate.unwired:
+        _report_wiring(estate)
+
+
+def _report_wiring(estate: Estate) -> None:
+    """Report that the link to the wiring is missing, or has its name of before."""
+    shown = shown_path(estate.inventory)
+    source = f"../{WIRING}" if (estate.inventory.parent / WIRING).is_file() else estate.wiring
+    former = [name for name in estate.renamed["links"] if (estate.inventory / name).is_symlink()]
+    text = f"{former[0]} was renamed to {WIRING}" if former else f"{WIRING}, which joins the roles, is missing"
+    remedy = f"run ln -s {source} {shown}/{WIRING}" + (f" and remove {former[0]}" if former else "")
+    estate.problems.add("", text, {"remedy": remedy}, None, shown)
+
+
 def check_controller(estate: Estate) -> None:
     """Report that this controller cannot build, where a release is to be built."""
     names = {name for need in estate.needs if need["role"] == "app" for name in need["hosts"]}
@@ -106,7 +132,7 @@ def check_applications(estate: Estate) -> None:
     host.note("applications", entries)
     host.add_all(environment_problems(host.raw.get("environment_name"), others))
     roles = estate.roles
-    host.add_all(application_problems(entries, list(roles.known), list(roles.options), estate.groups))
+    host.add_all(application_problems(entries, list(roles.known), list(roles.options), estate.groups, estate.renamed))
 
 
 def check_shape(estate: Estate) -> None:
@@ -124,6 +150,8 @@ def check_shape(estate: Estate) -> None:
         proxies = [problems.hosts[name] for name in groups.get("proxies", ())]
         _check_pools(estate, proxies, names)
         for found in group_problems(groups if readable else {"proxies": groups.get("proxies", [])}, names, asked):
+            if getattr(problems.hosts.get(found["path"][0]), "is_loose", False):
+                continue
             estate.rootless |= found["path"] == ["proxies"]
             place = problems.places.get(found["path"][0])
             problems.add("", found["problem"], found, place, f"{shown}/hosts.yml")
@@ -201,12 +229,12 @@ def check_values(estate: Estate) -> None:
         ]
         # Those that are made of others come last, because what is wrong with those is reported where it stands.
         for variable in sorted(inputs, key=host.is_made):
-            _check_value(host, variable, estate.roles.known[variable], checked)
+            _check_value(estate, host, variable, checked)
 
 
-def _check_value(host: Host, variable: str, option: Values, checked: dict[tuple[str, int], Any]) -> None:
+def _check_value(estate: Estate, host: Host, variable: str, checked: dict[tuple[str, int], Any]) -> None:
     """Check one input against its spec; a plain value that hosts share (a group's) is walked once."""
-    value, raw = host.evaluate(variable), host.raw[variable]
+    value, raw, option = host.evaluate(variable), host.raw[variable], estate.roles.known[variable]
     if value is None and (default := option.get("default")) is not None:
         # Ansible takes an empty value for the value: the role's default would not come in its place.
         remedy = "take the line away for the default" if default != "" else 'write ""'
@@ -214,13 +242,15 @@ def _check_value(host: Host, variable: str, option: Values, checked: dict[tuple[
     key = (variable if is_plain(raw) else f"{variable} of {host.name}", id(raw))
     if key not in checked:
         secret = {"no_log": True} if SECRET.search(variable) else {}
-        checked[key] = spec_problems(value, {**option, **secret}, variable)
+        found = spec_problems(value, {**option, **secret}, variable)
+        names = estate.renamed["values"]
+        checked[key] = [(renamed_value(value, one["path"], names) or [one])[0] for one in found]
     host.add_all(checked[key])
 
 
 def check_readers(estate: Estate) -> None:
     """Check that each input of a role is written for a host on which the role reads it."""
-    if estate.rootless:
+    if estate.rootless or estate.unwired:
         return
     runs, roles = estate.runs, dict[str, list[str]]()
     for role in runs:
@@ -253,6 +283,8 @@ def check_names(estate: Estate) -> None:
     folder = shown_path(estate.inventory)
     for host in estate.hosts:
         host.add_all(unknown_variables([name for name in host.raw if name not in host.written], list(known), roles))
+        if estate.unwired or host.is_loose:
+            continue
         own = [need for need in estate.needs if host.name in need["hosts"]]
         for found in missing_variables(own, options, list(host.raw), list(estate.groups), folder):
             key = applications.key_of(found["path"][0], str(host.raw.get("runtime")))
@@ -265,7 +297,7 @@ def check_names(estate: Estate) -> None:
 def check_hosts(estate: Estate) -> None:
     """Check how the inputs of each host fit together, and the files that they name."""
     options = estate.roles.options.get("proxy", {})
-    for host in estate.hosts:
+    for host in estate.hosts if not estate.unwired else ():
         if any(name in host.values for name in options):
             inputs = {
                 name: spec_values(host.values.get(name), option, name)
@@ -303,6 +335,7 @@ def check_machines(estate: Estate) -> None:
 
 
 CHECKS: tuple[Callable[[Estate], None], ...] = (
+    check_renamed,
     check_controller,
     check_applications,
     check_shape,

@@ -26,6 +26,10 @@ class Estate:
     needs: Sequence[Need]
     inventory: Path
     certificate_days: int
+    # The table of names of before, files/renamed.yml of the role.
+    renamed: Mapping[str, Any]
+    # The file that joins the roles in every environment.
+    wiring: Path
     load: Load
     # The path of a file on the controller, where `copy` looks for it, and its text, vaulted or not; else AnsibleError.
     find: Callable[[str], str]
@@ -36,6 +40,8 @@ class Estate:
     certificates: dict[tuple[str, ...], list[Problem]] = field(default_factory=dict)
     # Without the group proxies, which all of the wiring reads.
     rootless: bool = False
+    # An environment without the wiring, so that most inputs are missing.
+    unwired: bool = False
     # Upstreams that a missing group or application would make.
     absent: set[str] = field(default_factory=set)
 
@@ -82,7 +88,7 @@ class Estate:
         found = {}
         for host in self.hosts:
             services = host.values.get("firewall_services")
-            if "proxies" in host.raw["group_names"] or not isinstance(services, list):
+            if "proxies" in host.raw["group_names"] or host.is_loose or not isinstance(services, list):
                 continue
             addresses = {str(host.evaluate(name)) for name in ("private_address", "ansible_host") if name in host.raw}
             found[host.name] = {"addresses": addresses, "ports": {one.get("port") for _, one in numbered(services)}}

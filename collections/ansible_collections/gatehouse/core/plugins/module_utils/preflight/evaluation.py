@@ -14,7 +14,7 @@ from ansible.errors import AnsibleError
 
 from .. import applications
 from ..input_error import InputError, ReportedError
-from .report import place_text
+from .report import WIRING, place_text
 from .variables import evaluation_problems
 
 # Internal to ansible-core: without it the report names variables and hosts instead of lines.
@@ -30,6 +30,8 @@ SECRET = re.compile(r"^vault_|_(passphrase|password|secret|secrets|token)$")
 _ACTS = re.compile(r"(lookup|query|q)\(\s*['\"][a-z_.]*(password|pipe|lines|url|uri|dig)\b")
 _ALIAS = re.compile(r"\{\{ (\w+) \}\}")
 _WAITS = "(known when its play runs)"
+# By one of these an inventory is an environment.
+_ENVIRONMENT = ("environment_name", "lab_name", "applications", "machine")
 _OWNER = re.compile(r"[a-z_]+(?=\[[0-9]+\])")
 
 
@@ -128,6 +130,22 @@ class Host:
                         value = value[part]
                     if variable in raw and place_of(raw[variable]) == place_of(value):
                         self.written[variable] = (*self.application, *path)
+
+    @property
+    def is_environment(self) -> bool:
+        """Say whether the host belongs to an environment, which the wiring is for."""
+        return any(name in self.raw for name in _ENVIRONMENT)
+
+    @property
+    def given(self) -> list[str]:
+        """Return the variables that the operator's files say; what no file says is Ansible's own."""
+        places = {name: str(getattr(self.places.get((name,)), "path", "") or "") for name in self.raw}
+        return [name for name, path in places.items() if path and Path(path).name != WIRING]
+
+    @property
+    def is_loose(self) -> bool:
+        """Say whether an application without an entry runs here, by loose variables as they were before."""
+        return self.is_environment and not self.application and "app_name" in self.given
 
     def place(self, path: ValuePath) -> Any:
         """Return the place of a part, or of the nearest part around it."""

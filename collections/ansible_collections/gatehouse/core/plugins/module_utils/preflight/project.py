@@ -81,13 +81,15 @@ class Plays:
                     remedy = "write runtime: and one of " + ", ".join(applications.runtimes(options))
                     host.add({"path": host.application, "problem": "lacks runtime", "remedy": remedy})
                     continue
+                if host.is_loose:  # moved_variables reports it
+                    continue
                 remedy = "describe the application in group_vars/all/applications.yml"
                 text = f"a play runs the role {role['name']}, and {getattr(error, 'message', error)}"
                 self.problems.add(host.name, text, {"remedy": remedy}, None, "the variables of these hosts")
                 continue
             if name in options:
                 found.append({**role, "name": name})
-            elif not host.application:  # of an entry's runtime application_problems tells
+            elif not host.application and not host.is_loose:  # of those application_problems and moved_variables
                 near = difflib.get_close_matches(name, options, 1)
                 wanted = near[0] if near else "one of " + ", ".join(options)
                 remedy = f"change that variable so that it becomes {wanted}"
