@@ -208,6 +208,7 @@ class Steps:
         shown = {"ActiveState": "active", "UnitFileState": "enabled", "NeedDaemonReload": "no"}
         monkeypatch.setattr(service, "show", lambda: shown)
         monkeypatch.setattr(service, "restart", lambda: self.taken.append(f"restart {self.release()}"))
+        self.releases = deployment.releases
         monkeypatch.setattr(service, "wait", lambda gate: "")
         monkeypatch.setattr(service, "journal", lambda since, *units: f"what {', '.join(units) or 'it'} wrote")
         ran = {"ActiveState": "active", "UnitFileState": "enabled"}
@@ -215,9 +216,11 @@ class Steps:
         monkeypatch.setattr(processes, "stop", lambda units, say: self.taken.append(f"stop {', '.join(sorted(units))}"))
         monkeypatch.setattr(processes, "disable", lambda units: self.taken.append(f"disable {', '.join(units)}"))
         monkeypatch.setattr(processes, "start", self.start)
-        self.release = lambda: deployment.releases.linked("current")
         (folder / "shop.env").write_text("")
         self.files = [module["ManagedFile"](folder / "shop.env", "", 0o644)]
+
+    def release(self) -> str:
+        return str(self.releases.linked("current"))
 
     def start(self, units: list[str]) -> dict[str, str]:
         self.taken.append(f"start {', '.join(units)} of {self.release()}")

@@ -11,22 +11,30 @@ _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_
 _OF_A_SHELL = re.compile(r"&&?|\|\|?|;|[0-9]*[<>].*|.*;")
 
 
+class CommandError(ValueError):
+    """A line that is no command: what is wrong with it, and what to write."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        self.problem, self.remedy = problem, remedy
+        super().__init__(f"{problem}; write {remedy}")
+
+
 def words(line: str) -> list[str]:
-    """Return a line's words, split and unquoted as a shell would; what is none is a ValueError `problem; write ...`."""
+    """Return a line's words, split and unquoted as a shell would; what is none is a CommandError."""
     if any(ord(char) < 32 or ord(char) == 127 for char in line):
-        raise ValueError("has a line break or another control character; write one line")
+        raise CommandError("has a line break or another control character", "one line")
     try:
         found = shlex.split(line)
     except ValueError:
-        raise ValueError("has a quote without its other one; write both") from None
+        raise CommandError("has a quote without its other one", "both") from None
     if not found:
-        raise ValueError("is no command; write a program and its arguments, such as python worker.py")
+        raise CommandError("is no command", "a program and its arguments, such as python worker.py")
     if strange := next((word for word in found if _OF_A_SHELL.fullmatch(word)), ""):
-        raise ValueError(f"has {strange}, and no shell reads it; write one command, or a script that is in the release")
+        raise CommandError(f"has {strange}, and no shell reads it", "one command, or a script that is in the release")
     if "=" in found[0]:
-        raise ValueError(f"begins with a variable; write env {found[0]} and the program after it")
+        raise CommandError("begins with a variable", f"env {found[0]} and the program after it")
     if not _PROGRAM.fullmatch(found[0]):
-        raise ValueError(f"begins with {found[0]}; write a program by its name or path: letters, digits and . _ / -")
+        raise CommandError(f"begins with {found[0]}", "a program by its name or path: letters, digits and . _ / -")
     return found
 
 
