@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -273,3 +274,29 @@ def test_a_procfile_that_cannot_be_used_is_refused(builder: Any, options: dict[s
         builder.Build(options).run()
     assert str(error.value).startswith(said)
     assert "app_procfile: false" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "known", "refused"),
+    [
+        ("3.13\n", ["3.13", "3.11"], ""),
+        ("3.13.2", ["3.13"], ""),
+        ("v20.1", ["20"], ""),
+        ("lts/*", ["20"], ""),
+        ("python-3.12.1", ["3.13", "3.11"], "says 3.12.1, and its hosts have 3.13 and 3.11 by the inventory"),
+        ("22", ["20"], "says 22, and its hosts have 20 by the inventory"),
+        ("3.1", ["3.13"], "says 3.1, and its hosts have 3.13"),
+    ],
+)
+def test_another_version_than_the_hosts_have_ends_the_build(
+    builder: Any, options: dict[str, Any], text: str, known: list[str], refused: str
+) -> None:
+    (Path(options["source"]) / ".python-version").write_text(text)
+    build = builder.Build({**options, "versions": {".python-version": known}})
+    if not refused:
+        assert build.run()
+        return
+    with pytest.raises(builder.ArchiveError, match=re.escape(refused)):
+        build.run()
+    # A file that is left out says nothing.
+    assert builder.Build({**options, "versions": {".python-version": known}, "own_exclude": [".python-version"]}).run()

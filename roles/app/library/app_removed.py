@@ -100,7 +100,10 @@ def main() -> None:
         if gone and not module.check_mode:
             with locked(f"app-{name}"):
                 processes = Processes(name, root / name, UNITS)
-                beside = processes.enabled(processes.here())
+                beside = sorted(processes.here())
+                if beside:
+                    # A schedule's command that runs is ended too, where a deployment would wait for it.
+                    systemctl("stop", "--no-block", *beside, check=False)
                 processes.stop(beside, changes.append)
                 processes.disable(beside)
                 for one in (f"{name}-standby.service", f"{name}.service"):

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import posixpath
+import re
 import shutil
 import subprocess
 import tempfile
@@ -102,6 +103,10 @@ options:
     description: Files that commands find in C(/build/tools), name to content; they are no part of the release.
     type: dict
     default: {}
+  versions:
+    description: Files of the source that name a version of the runtime, each with those that the hosts have.
+    type: dict
+    default: {}
   files:
     description:
       - Extra files, path to content; one that starts with C(#!) becomes executable. They are there for O(commands).
@@ -176,6 +181,8 @@ origin:
 """
 
 LOCK_WAIT = 1800
+# The version in a file such as .python-version or .nvmrc: 3.13, python-3.13.2, v20.
+DECLARED = re.compile(r"\s*(?:[a-z]+-|v)?([0-9]+(?:\.[0-9]+)*)")
 # What a recipe says where it says nothing.
 RECIPE: dict[str, Any] = {
     "fetch": [], "commands": [], "environment": {}, "path": [], "tools": {}, "files": {}, "exclude": [], "include": [],
@@ -265,7 +272,7 @@ class Build:
     """One archive: where it is, what it is made from, and how."""
 
     def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options = {**RECIPE, **options}
+        self.options = options = {**RECIPE, "versions": {}, **options}
         # From the root, or a name would also bring what an earlier installation left in a folder of dependencies.
         options["own_include"] = [one if "/" in one else f"/{one}" for one in options["own_include"]]
         for field in ("name", "version"):
@@ -331,6 +338,7 @@ class Build:
         with scratch() as temporary:
             work = temporary / "src"
             self.left_out = self.source.copy_to(work)
+            self.refuse_other_version(work)
             self.procfile = read_procfile(work)
             known = self.no_secrets()
             refuse_secrets(name, "the source", tree_files(work), known, BUILD_ONLY)
@@ -349,6 +357,20 @@ class Build:
                     self.execute(box, [str(word) for word in command], fetch=False)
             self.add_files(work)
             return self.pack(work, own, fetched)
+
+    def refuse_other_version(self, work: Path) -> None:
+        """Refuse a source that names another version of its runtime than the hosts have."""
+        for name, known in self.options["versions"].items():
+            file = work / name
+            text = "" if file.is_symlink() or not file.is_file() else file.read_text(errors="replace")
+            found = DECLARED.match(text)
+            wanted = found[1].split(".") if found else []
+            # `3.13` is as good as 3.13.2, and the other way round.
+            if wanted and not any(all(map(str.__eq__, wanted, str(one).split("."))) for one in known):
+                raise ArchiveError(
+                    f"{name} of {self.options['name']} says {'.'.join(wanted)}, and its hosts have {' and '.join(known)} by "
+                    f"the inventory: correct what is wrong, or name {name} in app_exclude"
+                )
 
     def no_secrets(self) -> list[str]:
         """Give the paths of files that the inventory says are no secret; a pattern is no path."""
@@ -508,7 +530,7 @@ def main() -> None:
             "fetch": {"type": "list", "elements": "list", "default": []},
             "commands": {"type": "list", "elements": "list", "default": []},
             "files": {"type": "dict", "default": {}},
-            **{name: {"type": "dict", "default": {}} for name in ("environment", "tools")},
+            **{name: {"type": "dict", "default": {}} for name in ("environment", "tools", "versions")},
             **{
                 name: {"type": "list", "elements": "str", "default": []}
                 for name in ("path", "exclude", "include", "strip", "own_exclude", "own_include")
