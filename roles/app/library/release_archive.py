@@ -366,9 +366,9 @@ class Build:
             found = DECLARED.match(text)
             wanted = found[1].split(".") if found else []
             # `3.13` is as good as 3.13.2, and the other way round.
-            if wanted and not any(all(map(str.__eq__, wanted, str(one).split("."))) for one in known):
+            if found and not any(all(map(str.__eq__, wanted, str(one).split("."))) for one in known):
                 raise ArchiveError(
-                    f"{name} of {self.options['name']} says {'.'.join(wanted)}, and its hosts have {' and '.join(known)} "
+                    f"{name} of {self.options['name']} says {found[1]}, and its hosts have {' and '.join(known)} "
                     f"by the inventory: correct what is wrong, or name {name} in app_exclude"
                 )
 
