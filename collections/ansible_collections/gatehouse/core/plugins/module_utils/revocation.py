@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ansible.module_utils.gatehouse_authority import (
-    Authority,
-    Issued,
+from ansible_collections.gatehouse.core.plugins.module_utils.authority import Authority, Issued
+from ansible_collections.gatehouse.core.plugins.module_utils.files import read
+from ansible_collections.gatehouse.core.plugins.module_utils.pem import (
     end_of,
     next_update_of,
-    read,
     revocation_lists,
     signed_by,
 )

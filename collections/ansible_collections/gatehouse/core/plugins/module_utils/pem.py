@@ -1,4 +1,4 @@
-"""Certificates, revocation lists and the folder of an authority, as OpenSSL will judge them.
+"""Certificates and revocation lists in PEM files, as OpenSSL will judge them; with the cryptography of Debian 12 too.
 
 Sources: RFC 5280, 5 (lists), 6.3 (which list counts for which certificate).
 """
@@ -6,9 +6,7 @@ Sources: RFC 5280, 5 (lists), 6.3 (which list counts for which certificate).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -18,14 +16,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 _BLOCK = re.compile(rb"-----BEGIN (CERTIFICATE|X509 CRL)-----.+?-----END \1-----", re.DOTALL)
 
 Signed = x509.Certificate | x509.CertificateRevocationList
-
-
-def read(path: Path) -> bytes | None:
-    """Return the bytes of a file, None when there is no such file."""
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
 
 
 def certificates(pem: bytes) -> list[x509.Certificate]:
@@ -72,40 +62,3 @@ def next_update_of(crl: x509.CertificateRevocationList) -> datetime:
     """When a list ends, in UTC; one that does not say never does."""
     found = crl.next_update_utc if hasattr(crl, "next_update_utc") else crl.next_update
     return found.replace(tzinfo=UTC) if found else datetime.max.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Authority:
-    """One CA: its folder, its certificate, and whether its key is here."""
-
-    folder: Path
-    certificate: x509.Certificate
-    has_key: bool
-
-    @property
-    def is_root(self) -> bool:
-        return signed_by(self.certificate, self.certificate)
-
-    @property
-    def list_file(self) -> Path:
-        return self.folder / "ca.crl.pem"
-
-
-@dataclass(frozen=True)
-class Issued:
-    """One certificate on record: the host that has its key, and where its copy stands."""
-
-    host: str
-    path: Path
-    certificate: x509.Certificate
-
-
-def issued(folder: Path) -> list[Issued]:
-    """Return what is on record below `<folder>/issued/<host>/`, sorted; a damaged record is a ValueError."""
-    found = []
-    for path in sorted(folder.glob("issued/*/*.pem")):
-        try:
-            found.append(Issued(path.parent.name, path, certificates(path.read_bytes())[0]))
-        except (ValueError, IndexError) as error:
-            raise ValueError(f"{path} is no certificate: put it back from a backup, or remove it") from error
-    return found
