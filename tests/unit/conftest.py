@@ -203,7 +203,15 @@ def builder() -> Any:
     """Import release_archive as Ansible would: with the role's module_utils below ansible.module_utils."""
     # Behind what is there: the folder of modules has one of the same name as an action plugin.
     sys.path += [str(ROOT / "roles" / "app" / "module_utils"), str(ROOT / "roles" / "app" / "library")]
-    for name in ("gatehouse_archive", "gatehouse_build_log", "gatehouse_secrets", "gatehouse_sources"):
+    for name in (
+        "gatehouse_archive",
+        "gatehouse_build_log",
+        "gatehouse_secrets",
+        "gatehouse_sources",
+        "gatehouse_build_files",
+        "gatehouse_build_command",
+        "gatehouse_packing",
+    ):
         sys.modules.setdefault(f"ansible.module_utils.{name}", importlib.import_module(name))
     return importlib.import_module("release_archive")
 
