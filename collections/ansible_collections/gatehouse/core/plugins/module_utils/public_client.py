@@ -16,6 +16,7 @@ from ansible_collections.gatehouse.core.plugins.module_utils.text import visible
 # What a request can end with instead of an answer.
 NO_ANSWER = (OSError, http.client.HTTPException)
 BODY_LIMIT = 65536
+BROKEN = 500  # a status from here on is the server's own failure (RFC 9110, 15.6)
 # X509_V_ERR_* of OpenSSL's x509_vfy.h.
 EXPIRED, WRONG_NAME, OUTSIDE_CONSTRAINTS, UNKNOWN_ISSUER = 10, 62, 47, (2, 18, 19, 20, 21)
 
