@@ -30,7 +30,11 @@ settings.load_profile("gatehouse")
 
 ROOT = Path(__file__).resolve().parents[2]
 PROXY_SPEC = ROOT / "roles" / "proxy" / "meta" / "argument_specs.yml"
-FILTER_FOLDERS = (ROOT / "filter_plugins", *sorted(ROOT.glob("roles/*/filter_plugins")))
+FILTER_FOLDERS = (
+    ROOT / "filter_plugins",
+    *sorted(ROOT.glob("roles/*/filter_plugins")),
+    ROOT / "tests" / "unit" / "filter_examples" / "plugins",
+)
 for folder in FILTER_FOLDERS:
     filter_loader.add_directory(str(folder))
 action_loader.add_directory(str(ROOT / "roles" / "preflight" / "action_plugins"))
