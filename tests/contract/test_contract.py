@@ -173,3 +173,32 @@ def test_the_lock_names_no_index_and_hashes_everything() -> None:
         assert "http" not in re.sub(r"(?m)^#.*$|\bhttp\w+==", "", text).replace("httptools", ""), lock
         assert text.count("==") <= text.count("--hash=sha256:")
     assert '"resolved"' not in (ROOT / "apps/dashboard/package-lock.json").read_text()
+
+
+DECISIONS = sorted(f"docs/decisions/{path.name}" for path in ROOT.glob("docs/decisions/*"))
+MAPS = ["ARCHITECTURE.md", "CONTRIBUTING.md", *DECISIONS]
+
+
+@pytest.mark.parametrize("page", MAPS)
+def test_a_map_names_only_what_exists(page: str) -> None:
+    tracked = run("git", "ls-files").stdout.split()
+    tops, names = {path.split("/")[0] for path in tracked}, {path.split("/")[-1] for path in tracked}
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+    for token in re.findall(r"`([\w./<>*-]+)`", text):
+        if token.split("/")[0] in tops and "/" in token:
+            assert list(ROOT.glob(re.sub("<[a-z]+>", "*", token).rstrip("/"))), token
+        elif re.fullmatch(r"[\w.-]+\.(py|yml|md|toml|cfg|j2)", token):
+            assert token in names, token
+    for link in re.findall(r"\]\(([^)#:]+)", text):
+        assert (ROOT / page).parent.joinpath(link).exists(), link
+
+
+def test_decisions_are_numbered_in_one_form() -> None:
+    paths = sorted(ROOT.glob("docs/decisions/*.md"))
+    assert [int(path.name[:3]) for path in paths] == list(range(1, len(paths) + 1))
+    mapped = (ROOT / "ARCHITECTURE.md").read_text()
+    for path in paths:
+        headings = re.findall(r"^#+ .*$", path.read_text(), re.MULTILINE)
+        assert headings[0].startswith(f"# {int(path.name[:3])}. ")
+        assert headings[1:] == ["## Context", "## Decision", "## Consequence"]
+        assert f"[{headings[0].split('. ', 1)[1]}](docs/decisions/{path.name})" in mapped
