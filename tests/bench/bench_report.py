@@ -13,7 +13,7 @@ TITLES = {
     OURS: "Gatehouse",
     TUNED: "nginx, hand-tuned",
     "bare": "the same without a log",
-    "lesson": "nginx, the lesson's",
+    "basic": "nginx, basic",
     "haproxy": "haproxy",
     "caddy": "caddy",
     "varnish": "varnish",

@@ -70,6 +70,8 @@ ALONE: list[list[Mistake]] = [
      (A, "    python:", "    flask:", "applications[0].flask was renamed to python", "flask:", "write python"),
      (E, "environment_name: prod", "lab_name: prod", "lab_name was renamed to environment_name", "lab_name",
       "write environment_name"),
+     (S, "upstream: storefront, cache: {zone: assets}", "upstream: storefront, cache: {zone: assets, recipe: lesson}",
+      "proxy_sites[0].locations[1].cache.recipe lesson was renamed to basic", "lesson", "write basic"),
      ("group_vars/storefront.yml", "", "flask_app_workers: 3\n", "flask_app_workers was renamed to python_app_workers",
       "flask_app_workers", "write python_app_workers")],
     [(E, "controller_address: 10.10.0.10 ", "controller_address: 10.10.0.0/24 ",

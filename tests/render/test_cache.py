@@ -93,8 +93,8 @@ def test_without_a_zone_nothing_about_caching_is_rendered(render: Render) -> Non
         ({"recipe": "public_pages"}, ("proxy_cache_bypass", *TRACE)),
         ({"recipe": "api_microcache"}, ("proxy_cache_valid", "200", "301", "308", "404", "1s")),
         # What the estate's recipe says and this one does not is put back to nginx's own.
-        ({"recipe": "lesson"}, ("proxy_cache_lock", "off")),
-        ({"recipe": "lesson"}, ("if_modified_since", "exact")),
+        ({"recipe": "basic"}, ("proxy_cache_lock", "off")),
+        ({"recipe": "basic"}, ("if_modified_since", "exact")),
     ],
 )
 def test_a_location_says_what_differs(render: Render, cache: dict[str, Any], expected: tuple[str, ...]) -> None:
@@ -110,10 +110,10 @@ def test_a_location_that_keeps_pieces_asks_for_pieces(render: Render) -> None:
     assert there.one("set", "$gatehouse_cache_entry").args[1] == "$scheme$host$request_uri$slice_range"
 
 
-def test_the_lessons_cache_comes_from_the_inventory_alone(render: Render) -> None:
-    # The lesson writes `zone=`, a slip for `keys_zone=`.
+def test_the_basic_cache_comes_from_the_inventory_alone(render: Render) -> None:
+    # The options of a zone, as the shortest configurations have them.
     zone = {"name": "app_cache", "path": "/var/lib/nginx/cache", "max_size": "0", "inactive": "10m"}
-    http = render(**estate({"zone": "app_cache"}, proxy_caches=[zone], proxy_cache_recipe="lesson"))
+    http = render(**estate({"zone": "app_cache"}, proxy_caches=[zone], proxy_cache_recipe="basic"))
     assert http.one("proxy_cache_path").args == ("/var/lib/nginx/cache", "levels=1:2", "keys_zone=app_cache:8m")
     assert http.one("proxy_cache_key").args == ("$scheme$request_method$host$request_uri$is_args$args",)
     assert http.arguments("proxy_cache_valid") == [("200", "302", "10m"), ("404", "1m")]

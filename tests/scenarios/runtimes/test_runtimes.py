@@ -185,7 +185,9 @@ def told(host: Host, port: int, path: str) -> dict[str, object]:
 def test_a_django_project_runs_by_its_entry_point(estate: Estate) -> None:
     host = estate.host("storefront1")
     # Its commands find the locked dependencies too.
-    assert "Operations to perform" in host.check_output(in_release("records", "bin/python manage.py migrate --no-input"))
+    assert "Operations to perform" in host.check_output(
+        in_release("records", "bin/python manage.py migrate --no-input")
+    )
     page = told(host, 5001, "/")
     assert page["secure"] is True
     assert page["kinds"] == 1
