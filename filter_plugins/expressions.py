@@ -1,6 +1,6 @@
 """Whether a regular expression can be made to try the same text in exponentially many ways.
 
-A visitor chooses the text, so such an expression gives him a processor for a request. The check is exact for what it
+A visitor chooses the text, so such an expression costs a processor for one request. The check is exact for what it
 models, and needs no trial against a clock: an expression backtracks exponentially only if its automaton gets from a
 state back to it in two ways by the same text (Weideman et al., "Analyzing Matching Time Behavior of Backtracking
 Regular Expression Matchers", 2016). Python's own parser reads the expression; no library of the lock file does more.

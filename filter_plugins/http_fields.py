@@ -104,7 +104,7 @@ def request_header_value(value: Any) -> str:
 def redirect_target(value: Any) -> str:
     """Return where a redirect leads: a path from `/` on or an http(s) address; $host and $request_uri may stand in it.
 
-    `$uri` is refused: it is decoded, so a visitor could write a line break and a header of his own into it.
+    `$uri` is refused: it is decoded, so a visitor could write a line break and a further header into it.
     """
     text = _text(value)
     if not _TARGET.fullmatch(text):

@@ -306,7 +306,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"proxy_listen": []}, 'proxy_listen is empty: nobody could reach the proxy; write ["*", "[::]"]'),
     ({"proxy_listen": ["*", "*"]}, "proxy_listen[1] repeats *; keep it once"),
     ({"proxy_real_ip_sources": ["0.0.0.0/0"]},
-     "proxy_real_ip_sources[0] 0.0.0.0/0 is everybody: each visitor could say what his address is,"
+     "proxy_real_ip_sources[0] 0.0.0.0/0 is everybody: each visitor could claim any address,"
      " and get past allow, deny and limits; write the addresses of those you mean"),
     ({"proxy_trace_sources": ["::/0"]},
      "proxy_trace_sources[0] ::/0 is everybody: each visitor could go past the cache and learn the members' addresses;"
