@@ -8,7 +8,7 @@ from typing import Any
 from ansible.plugins.loader import filter_loader
 from ansible_collections.gatehouse.core.plugins.module_utils import applications
 
-# What stands before an application on its hosts, and how a proxy reaches it there; `mtls` is the role's default.
+# What is before an application on its hosts, and how a proxy reaches it there; `mtls` is the role's default.
 _TRANSPORTS = {"mtls": "mtls", "https": "https", "http": "http", "none": "http"}
 
 

@@ -179,7 +179,7 @@ def _components(edges: Mapping[Any, Sequence[Any]]) -> dict[Any, int]:
 
 
 def _is_ambiguous(takes: Sequence[int], follows: Sequence[Mapping[int, int]]) -> bool:
-    """Tell whether some position comes back to itself in two ways by one text."""
+    """Return whether some position comes back to itself in two ways by one text."""
     loops = _components({place: list(after) for place, after in enumerate(follows)})
     inner = [[after for after in follows[place] if loops[after] == loops[place]] for place in range(len(takes))]
     if any(follows[place][after] > 1 for place, found in enumerate(inner) for after in found):
@@ -213,7 +213,7 @@ def _with_branches(pattern: str) -> str:
 
 
 def backtracking_regex(pattern: Any) -> bool:
-    """Tell whether a regular expression backtracks exponentially on some text. It has to be one (`re.compile`)."""
+    """Return whether a regular expression backtracks exponentially on some text. It has to be one (`re.compile`)."""
     automaton = _Automaton()
     automaton.tree(parser.parse(_with_branches(str(pattern))))
     return _is_ambiguous(automaton.takes, automaton.follows)

@@ -79,7 +79,7 @@ def header_name(value: Any) -> str:
 
 
 def header_text(value: Any) -> str:
-    """Return the value of a header field as it stands: printable ASCII on one line, without variables."""
+    """Return the value of a header field as it is: printable ASCII on one line, without variables."""
     text = _text(value)
     if not isinstance(value, str) or not _FIELD.fullmatch(text):
         raise AnsibleFilterError(

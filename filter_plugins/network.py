@@ -15,7 +15,7 @@ from ansible.errors import AnsibleFilterError
 
 
 def _zoned(value: Any) -> bool:
-    """Tell an address that names an interface of one host (RFC 4007 11: fe80::1%eth0), and means nothing elsewhere."""
+    """Return whether an address names an interface (RFC 4007 11: fe80::1%eth0), and means nothing elsewhere."""
     return isinstance(value, str) and "%" in value
 
 

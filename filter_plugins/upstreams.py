@@ -158,12 +158,12 @@ def _endpoint(member: Mapping[str, Any], where: str) -> tuple[str, int | None]:
 
 
 def _joined(host: str, port: int | None) -> str:
-    """Write an endpoint as nginx reads it: an IPv6 address stands in brackets."""
+    """Write an endpoint as nginx reads it: an IPv6 address is in brackets."""
     return host if port is None else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _is_name(host: str) -> bool:
-    """Tell a DNS name from an address (which `_endpoint` has checked) and from a socket."""
+    """Distinguish a DNS name from an address (which `_endpoint` has checked) and from a socket."""
     return ":" not in host and not host.rpartition(".")[2].isdigit()
 
 
@@ -194,7 +194,7 @@ def host_names(upstreams: Any) -> list[str]:
 
 
 def _server_lines(members: Any, addresses: Mapping[str, Any]) -> list[str]:
-    """Return the lines with the members' `server` directives; a name stands behind the addresses that it has."""
+    """Return the lines with the members' `server` directives; a name is behind the addresses that it has."""
     lines = []
     for index, entry in enumerate(members):
         member = _known_keys(entry, f"members[{index}]", _MEMBER_KEYS)

@@ -123,13 +123,13 @@ def test_the_basic_cache_comes_from_the_inventory_alone(render: Render) -> None:
     assert not [words for words in rules(http) if words[0] in ("proxy_cache_lock", "proxy_cache_use_stale")]
 
 
-def test_a_cached_answer_tells_where_it_comes_from_and_keeps_the_sites_headers(render: Render) -> None:
+def test_a_cached_answer_says_where_it_comes_from_and_keeps_the_sites_headers(render: Render) -> None:
     there = location(render(**estate()))
-    told = {words[0]: words[1:] for words in there.arguments("add_header")}
-    assert told["X-Cache-Status"] == ("$upstream_cache_status", "always")
-    assert told["Cache-Status"] == ("$gatehouse_cache_status", "always")
-    assert "Age" not in told
-    assert there.arguments("include") or "X-Content-Type-Options" in told
+    reported = {words[0]: words[1:] for words in there.arguments("add_header")}
+    assert reported["X-Cache-Status"] == ("$upstream_cache_status", "always")
+    assert reported["Cache-Status"] == ("$gatehouse_cache_status", "always")
+    assert "Age" not in reported
+    assert there.arguments("include") or "X-Content-Type-Options" in reported
     hidden = {words[0] for words in there.arguments("proxy_hide_header")}
     assert {"Proxy-Authenticate", "X-Powered-By"} <= hidden
     assert "Age" not in hidden

@@ -154,9 +154,9 @@ def test_any_path_fits_itself_and_no_longer_one(filters: Filters, path: str, mor
         (purge("/", site="shpo"), '"shpo" is no site of proxy_sites; write purge_site as one of: plain, shop'),
         (purge(), "write either purge_path, for one URL, or purge_prefix, for all that begin so"),
         (purge("/a", "/b"), "write either purge_path, for one URL, or purge_prefix, for all that begin so"),
-        (purge("a"), '"a" is no path; write it from / on as it stands in the URL, such as /a.css?v=1'),
-        (purge("/a b"), '"/a b" is no path; write it from / on as it stands in the URL, such as /a.css?v=1'),
-        (purge("/a#b"), '"/a#b" is no path; write it from / on as it stands in the URL, such as /a.css?v=1'),
+        (purge("a"), '"a" is no path; write it from / on as it is in the URL, such as /a.css?v=1'),
+        (purge("/a b"), '"/a b" is no path; write it from / on as it is in the URL, such as /a.css?v=1'),
+        (purge("/a#b"), '"/a#b" is no path; write it from / on as it is in the URL, such as /a.css?v=1'),
         (purge("/", site="plain"), 'no location of the site "plain" has a cache: there is nothing to purge'),
     ],
 )

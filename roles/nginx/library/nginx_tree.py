@@ -3,7 +3,7 @@
 
 What callers need is in nginx_tree.yml beside it (`ansible-doc nginx_tree`). A run may be killed at any moment: what it
 wrote before the rename of `active` is swept away by the next run; what it did after that is completed or put back,
-because only `trees/proven` tells which trees a running server has answered with.
+because only `trees/proven` says which trees a running server has answered with.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def discard(path: Path) -> None:
 
 
 def describe(path: Path, empty: bool = False, secret: bool = False) -> str:
-    """Return a file's text, '' for a folder. What no tree may hold is told in the text, so that it equals nothing."""
+    """Return a file's text, '' for a folder. What no tree may hold is named in the text, so that it equals nothing."""
     status = path.lstat()
     content = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
     text = content.decode(errors="backslashreplace")
@@ -102,7 +102,7 @@ def describe(path: Path, empty: bool = False, secret: bool = False) -> str:
 
 
 def conceal(texts: dict[str, str], which: str) -> dict[str, str]:
-    """Return {path below /etc/nginx: text} for a diff; of a secret it tells only `which` of the two it is."""
+    """Return {path below /etc/nginx: text} for a diff; of a secret it says only `which` of the two it is."""
     hidden = f"# the {which} content is secret\n"
     return {path: hidden if path.startswith(f"active/{SECRETS}") else text for path, text in texts.items()}
 
@@ -145,7 +145,7 @@ class Store:
         return target.name if target.parent == Path("trees") and NAME.fullmatch(target.name) else ""
 
     def linked(self) -> bool:
-        """Tell whether nginx.conf is the link into the live tree."""
+        """Return whether nginx.conf is the link into the live tree."""
         return self.conf.is_symlink() and self.conf.readlink() == Path("active/nginx.conf")
 
     def proven(self) -> list[str]:
@@ -277,10 +277,10 @@ class Server:
         return ""
 
     def serves(self, name: str, master: int) -> bool:
-        """Tell whether the running server serves `name`; one that is silent may be in the midst of a reload."""
+        """Return whether the running server serves `name`; one that is silent may be in the midst of a reload."""
         for _ in range(10 if master else 1):
-            if told := self.answer():
-                return told == name
+            if reported := self.answer():
+                return reported == name
             time.sleep(0.1)
         return False
 

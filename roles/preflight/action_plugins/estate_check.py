@@ -85,7 +85,7 @@ def _place(value: Any) -> Any:
 
 
 def _place_of_entry(key: Any, value: Any) -> Any:
-    """Return the place of one entry of a mapping: its value's, but a container's is where its key stands."""
+    """Return the place of one entry of a mapping: its value's, but a container's is where its key is written."""
     at_value, at_key = _place(value), _place(key)
     if at_value and at_key and isinstance(value, (Mapping, list)) and at_key.path == at_value.path:
         return at_key if 0 <= (at_value.line_num or 0) - (at_key.line_num or 0) <= 3 else at_value
@@ -219,7 +219,7 @@ class _Host:
             return
         secret = self._is_secret(path)
         # A template may fail because of another that it uses: that one is reported, once for all its users. But
-        # one that is read through hostvars[...] is right where it stands.
+        # one that is read through hostvars[...] is right where it is written.
         if not message.startswith("'hostvars'"):
             path = self._find(_place(getattr(cause, "obj", None))) or path
         groups: Any = self.raw["groups"]
@@ -369,7 +369,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             self.options[role.name] = _pure("spec_options", self._load(role / "meta" / "argument_specs.yml"))
             self.defaults |= self._load(role / "defaults" / "main.yml") or {}
             tasks = [self._load(path) for path in sorted((role / "tasks").glob("*.yml"))]
-            self.brings[role.name] = _pure("brought_roles", self._load(role / "meta" / "main.yml"), tasks)
+            self.brings[role.name] = _pure("included_roles", self._load(role / "meta" / "main.yml"), tasks)
         self.known = {name: option for options in self.options.values() for name, option in options.items()}
 
     def _read_hosts(self, task_vars: Mapping[str, Any]) -> list[_Host]:
@@ -508,7 +508,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 for variable in options
                 if variable in host.raw and variable not in runs.get(role, {}).get(host.name, ())
             ]
-            # Those that are made of others come last, because what is wrong with those is reported where it stands.
+            # Those that are made of others come last, because what is wrong with those is reported where it is written.
             for variable in sorted(inputs, key=host.is_made):
                 self._check_value(host, variable, checked)
 

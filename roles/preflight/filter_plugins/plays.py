@@ -54,7 +54,7 @@ def _listed_roles(roles: Any) -> Iterator[dict[str, Any]]:
             yield {"name": name, "vars": given, "sure": "when" not in entry}
 
 
-def brought_roles(meta: Any, tasks: Sequence[Any]) -> list[dict[str, Any]]:
+def included_roles(meta: Any, tasks: Sequence[Any]) -> list[dict[str, Any]]:
     """Return the roles that a role brings along, in the same shape.
 
     `meta`: its parsed meta/main.yml; `tasks`: its parsed task files. What a task brings without a `when` is sure.
@@ -124,4 +124,4 @@ class FilterModule:
     """Offer the functions above to the action plugin `estate_check`, and to tests."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {function.__name__: function for function in (brought_roles, play_roles, role_needs, spec_options)}
+        return {function.__name__: function for function in (included_roles, play_roles, role_needs, spec_options)}

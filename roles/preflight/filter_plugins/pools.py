@@ -41,7 +41,7 @@ def upstream_problems(upstreams: Any, hosts: Sequence[str] = ()) -> list[Problem
         found = [*_members(upstream, title, hosts), *_retries(upstream), *_times(upstream), *_verified(upstream, title)]
         owner = owners.setdefault(name.lower(), name)
         if owner != name:
-            text = f"{name} is {owner} in other letters, and nginx does not tell them apart"
+            text = f"{name} is {owner} in other letters, and nginx does not distinguish them"
             found.append(_problem(["name"], text, "give each its own name"))
         problems += [{**one, "path": ["proxy_upstreams", index, *one["path"]]} for one in found]
     return problems
@@ -136,7 +136,7 @@ def _verified(upstream: Mapping[str, Any], title: str) -> list[Problem]:
 
 
 def _is_host_name(address: str) -> bool:
-    """Tell a host name from an address and from a socket."""
+    """Distinguish a host name from an address and from a socket."""
     try:
         ipaddress.ip_address(address)
     except ValueError:

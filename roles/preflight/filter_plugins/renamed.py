@@ -32,7 +32,7 @@ def renamed_variables(names: Sequence[str], renamed: Mapping[str, str], known: S
 
 
 def renamed_value(value: Any, path: Sequence[Any], renamed: Mapping[str, Mapping[str, str]]) -> list[Problem]:
-    """Return a problem when what stands at the end of `path` in a variable's `value` has another name now."""
+    """Return a problem when what is at the end of `path` in a variable's `value` has another name now."""
     for part in path[1:]:
         try:
             value = value[part]

@@ -36,7 +36,7 @@ def group_problems(groups: Mapping[str, Sequence[str]], applications: Sequence[s
             problem = f"host {host} is in the group apps and in the group of no application"
             remedy = "write an entry with the name of its group in group_vars/all/applications.yml"
             problems.append(_problem([host], problem, remedy))
-    # A misspelt group has been told of.
+    # A misspelt group has been reported.
     if all(groups.get(group) for group in ("proxies", *applications)):
         problems += unreached_hosts(groups, placed)
     return problems

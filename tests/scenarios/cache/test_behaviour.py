@@ -168,9 +168,9 @@ def test_forgetting_an_entry_leaves_downloads_whole(estate: Estate, client: Host
     path = written({"size": size, "control": "max-age=600"}, {"control": "max-age=600"})
     get("standard", path, "-o", "/dev/null", proxy=proxy)
     address = estate.variables(proxy)["public_address"]
-    told = json.loads(client.check_output(f"cd /srv && python3 -m cache.download {address} standard {path}"))
+    reported = json.loads(client.check_output(f"cd /srv && python3 -m cache.download {address} standard {path}"))
     whole = {"status": "HIT", "length": size, "received": size, "foreign": 0}
-    assert told == whole | {"posted": [200, 200, 200], "after": "MISS"}
+    assert reported == whole | {"posted": [200, 200, 200], "after": "MISS"}
 
 
 def test_a_trace_goes_past_the_cache_and_leaves_nothing(estate: Estate, get: Get) -> None:
