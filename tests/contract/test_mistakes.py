@@ -36,6 +36,19 @@ SITES: list[Mistake] = [
     (S, "{path: /assets/, upstream: dashboard, cache: {zone: assets}}",
      "{path: /assets/, upstream: dashbord, cache: {zone: assets}}", 'names the upstream "dashbord"', "dashbord",
      "write dashboard"),
+    (S, "", "extra_upstreams:\n  - {name: hand, tls: {name: x.internal.example.com}, transport: mtls, members: [\n"
+     "      {name: storefront1, address: 10.10.0.101, port: 5000}]}\n",
+     "5000 of member storefront1 is closed on host storefront1, whose firewall opens 443", "port: 5000", "write 443"),
+    (S, "{path: /, upstream: dashboard}", '{path: /, upstream: dashboard, websocket: "no"}',
+     'websocket must be true or false, got "no"', '"no"', "write false, without quotes"),
+    ("group_vars/storefront.yml", "", "proxy_client_max_body_size: 20m\n",
+     "proxy_client_max_body_size is an input of the role proxy, which runs on no host that group_vars/storefront.yml",
+     "proxy_client", "write it for hosts that run it"),
+    ("group_vars/proxies.yml", "", "app_version: 2.0.0\n",
+     "app_version is an input of the role app, which runs on no host that group_vars/proxies.yml is for", "app_version",
+     "write version: in the application's entry"),
+    ("group_vars/proxies.yml", "", "proxy_session_ticket_seed: short\n", "proxy_session_ticket_seed is refused",
+     "short", "write one such as `openssl rand"),
 ]  # fmt: skip
 APPLICATIONS: list[Mistake] = [
     (A, "port: 5000", "port: 70000", "applications[0].port 70000 is no port", "70000", "write an integer"),
@@ -80,6 +93,17 @@ ALONE: list[list[Mistake]] = [
     [(H, "proxies:", "proxy:", "hosts.yml has no group proxies that has hosts", "", "call proxy proxies")],
     [(A, "applications:", "applications: shop\nx_applications:", 'applications must be a list, got "shop"',
       "applications: shop", "write `- name: shop`")],
+    # One cause is one problem, whatever follows from it.
+    [(A, "applications:", "x_applications:", "group storefront is neither proxies nor an application's", "",
+      "write an entry with name: storefront"),
+     (A, "x_applications:", "x_applications:", "group dashboard is neither proxies nor an application's", "",
+      "write an entry")],
+    [(A, "", "    source: ../shop\n", "source ../shop is relative, and each playbook would begin elsewhere", "source",
+      'write "{{ inventory_dir }}/../shop"')],
+    [(A, "name: dashboard", "name: My Shop", '"My Shop" names a unit, a folder and an account', "My Shop",
+      "write dashboard")],
+    [(S, "", "proxy_upstreams: []\n", "takes the place of the pools that follow from the applications", "",
+      "call it extra_upstreams")],
     [("group_vars/all/vault.yml", "", "vault_x: change-me\n", "vault_x has the value of the example", "vault_x",
       "write a secret of your own")],
 ]  # fmt: skip
@@ -109,6 +133,8 @@ def test_a_mistake_is_named_with_its_place_and_a_remedy(tmp_path: Path, batch: l
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert run.returncode == 2, run.stdout
     blocks = re.split(r"\n\s+\d+\. ", run.stdout)
+    if batch in ALONE:
+        assert len(blocks) - 1 == len(batch), run.stdout
     for file, _, _, said, line, remedy in batch:
         found = [block for block in blocks if said in block]
         assert len(found) == 1, f"{said}\n{run.stdout}"

@@ -39,6 +39,10 @@ state_dir: "{{ ansible_config_file | dirname }}/state/prod"
 ansible_user: deploy
 """,
     "group_vars/apps/app.yml": "app_address: 127.0.0.1\nrollout_app: '{{ app_name }}'\n",
+    "group_vars/apps/firewall.yml": """
+firewall_services:
+  - {name: app, port: 443, sources: "{{ groups['proxies'] | private_addresses(hostvars) }}"}
+""",
     "group_vars/shop/app.yml": """
 app_name: shop
 app_version: "1.0.0"
