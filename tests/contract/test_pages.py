@@ -1,4 +1,4 @@
-"""What the pages tell a reader to write and to run, tried as it stands there.
+"""What the pages have a reader write and run, tried as it is there.
 
 A YAML block begins with a comment that says where it goes; put there, in a copy of inventories/prod, it passes
 preflight. A command names a playbook, extra variables, make targets, roles and log fields that exist.

@@ -286,7 +286,7 @@ class Build:
         self.refuse_moved(self.recorded().get("origin") or {})
 
     def recorded(self) -> dict[str, Any]:
-        """Give what stands beside the archive; nothing where that cannot be read."""
+        """Give what is beside the archive; nothing where that cannot be read."""
         try:
             record = json.loads(self.record.read_text())
         except (OSError, ValueError):
@@ -314,7 +314,7 @@ class Build:
         return sha256 if good else ""
 
     def noted(self, sha256: str) -> dict[str, Any]:
-        """Give what stands beside the archive: what it was built from, and its sum."""
+        """Give what is beside the archive: what it was built from, and its sum."""
         named = {key: self.options[key] for key in ("name", "version")}
         built = {"inputs": self.inputs, "origin": self.source.origin, "sha256": sha256}
         return {**named, **built, "left_out": left_out_lines(self.left_out)}
@@ -358,7 +358,7 @@ class Build:
         if not fetch:
             environment |= {key: variable(key, value) for key, value in self.options["environment"].items()}
         where = environment["PATH"]
-        # What stands in the sandbox's own folders is not there yet.
+        # What is in the sandbox's own folders is not there yet.
         if "/" not in command[0] and not self.options["path"] and shutil.which(command[0], path=where) is None:
             raise ArchiveError(
                 f"the build of {name} needs {command[0]}, which is not in {where}: install it there; uv, "
@@ -384,8 +384,8 @@ class Build:
             return
         took = f"took more than {self.options['timeout']} s"
         ran = ("failed" if code else took) + f" in the build of {name}" + ("" if fetch else " (which has no network)")
-        told = [*findings.told(), f"The whole log: {self.log}"]
-        raise ArchiveError(without_credentials(f"`{shown}` {ran}:\n") + "\n".join(told))
+        reported = [*findings.reported(), f"The whole log: {self.log}"]
+        raise ArchiveError(without_credentials(f"`{shown}` {ran}:\n") + "\n".join(reported))
 
     def add_files(self, work: Path) -> None:
         """Write the recipe's own files; a link that a build has put in their way is not followed."""

@@ -41,8 +41,8 @@ module: internal_ca_state
 short_description: Read a CA folder and say whether it fits
 description:
   - Reads the folder of a CA on the host it runs on and changes nothing. C(ca.pem) and C(ca.key) are the CA that signs;
-    C(next/) and C(former/) hold another pair while one replaces the other; C(parents.pem) what stands above a CA
-    that was brought, C(issued/<host>/) a copy of each certificate.
+    C(next/) and C(former/) hold another pair while one replaces the other; C(parents.pem) what is above a CA
+    of the operator's own, C(issued/<host>/) a copy of each certificate.
   - Fails, with every problem and its remedy at once, when a CA is there that cannot be used or that differs
     from the inputs. A CA is never changed in place, because every certificate it signed depends on it. One that is
     being replaced may differ, and the one in C(next/) may not.
@@ -77,7 +77,7 @@ options:
     type: list
     elements: str
     default: []
-  brought:
+  provided:
     description: The CA was made elsewhere. It need not have the other inputs, and its key may be elsewhere too.
     type: bool
     default: false
@@ -131,7 +131,7 @@ excluded:
   elements: str
   returned: success
 modes:
-  description: What stands with another mode, as C(path), C(mode) (wanted) and C(found).
+  description: What is with another mode, as C(path), C(mode) (wanted) and C(found).
   type: list
   elements: dict
   returned: success
@@ -152,7 +152,7 @@ bundles:
   elements: dict
   returned: success
 cheap_keys:
-  description: Keys, no brought ones, to be encrypted anew, so that each guess at their passphrase costs something.
+  description: Keys, but external ones, to be encrypted anew, so that each guess at a passphrase costs something.
   type: list
   elements: str
   returned: success
@@ -315,7 +315,7 @@ def key_problem(certificate: x509.Certificate | None, key_pem: bytes, params: di
 def parents_of(
     path: Path, certificate: x509.Certificate, now: datetime
 ) -> tuple[list[x509.Certificate], list[str], list[str]]:
-    """Return (what stands above a CA, the root last; their revocation lists as PEM texts; problems).
+    """Return (what is above a CA, the root last; their revocation lists as PEM texts; problems).
 
     OpenSSL looks for a list of every authority of a chain (X509_V_FLAG_CRL_CHECK_ALL), so those have to be here too.
     """
@@ -366,7 +366,7 @@ def pair_of(folder: Path, params: dict[str, Any]) -> tuple[Authority | None, lis
         except (ValueError, IndexError):
             anew = ANEW.format(path=folder)
             problems.append(f"{folder}/ca.pem is not a PEM certificate: put it back from a backup, or {anew}")
-    if pem is not None and key_pem is None and not params["brought"]:
+    if pem is not None and key_pem is None and not params["provided"]:
         problems.append(
             f"{folder}/ca.pem is there without its key: copy ca.key from the controller that made this CA, or "
             f"{ANEW.format(path=folder)}"
@@ -377,7 +377,7 @@ def pair_of(folder: Path, params: dict[str, Any]) -> tuple[Authority | None, lis
 
 
 def stage_of(path: Path) -> str:
-    """Tell how far the replacement of one CA by the next is."""
+    """Return how far the replacement of one CA by the next is."""
     waits, trusted = (path / "next" / "ca.pem").exists(), (path / "former" / "ca.pem").exists()
     return {(True, False): "begun", (True, True): "switching", (False, True): "switched"}.get((waits, trusted), "")
 
@@ -393,7 +393,7 @@ def lists_due(
         signs = authority is authorities[0]
         wanted = revocation.wanted_serials(authority, records, params["hosts"], params["revoked"], signs)
         if not authority.has_key:
-            problems += filter(None, [revocation.brought_problem(authority, wanted, ended, now)])
+            problems += filter(None, [revocation.external_problem(authority, wanted, ended, now)])
         elif found := revocation.to_sign(authority, wanted, ended, params["crl_days"], now):
             due.append(found)
     problems += [
@@ -433,21 +433,21 @@ def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
     result = {"present": (path / "ca.pem").exists(), "days_left": 0, "excluded": excluded, "modes": wrong_modes(path)}
     result |= {"stage": stage, "lists": [], "bundles": [], "stale": [], "cheap_keys": []}
     problems = network_problems(params["permitted_ip"])
-    if not params["passphrase"] and not params["brought"]:
+    if not params["passphrase"] and not params["provided"]:
         return {**result, "problems": [*problems, "internal_ca_passphrase is empty: write one, in a vault"]}
     if stage == "switching":  # An interrupted run left two halves, which internal_ca_switch joins.
         return {**result, "present": True, "problems": problems}
     signer, found = pair_of(path, params)
     problems += found
-    if params["brought"] and not result["present"]:
+    if params["provided"] and not result["present"]:
         problems.append(
-            f"{path}/ca.pem is not there, and internal_ca_brought says that it was made elsewhere: put it there, or "
-            "take internal_ca_brought away to have one made"
+            f"{path}/ca.pem is not there, and internal_ca_external says that it was made elsewhere: put it there, or "
+            "take internal_ca_external away to have one made"
         )
     if signer is not None:
         # What is being replaced need not have the inputs: its successor has to.
         leaving = stage == "begun" or (params["replacing"] and not stage)
-        if not params["brought"] and not leaving:
+        if not params["provided"] and not leaving:
             problems += differences(path, signer.certificate, params, stage)
         result["days_left"] = (end_of(signer.certificate) - now).days
         if end_of(signer.certificate) <= now:
@@ -464,7 +464,7 @@ def complete(result: dict[str, Any], path: Path, signer: Authority, params: dict
         other, found = pair_of(path / name, params) if (path / name / "ca.pem").exists() else (None, [])
         others += [other] if other else []
         problems += found
-        if other and name == "next" and not params["brought"]:
+        if other and name == "next" and not params["provided"]:
             problems += differences(path / name, other.certificate, params, result["stage"])
     above, texts = list[x509.Certificate](), list[str]()
     if not signer.is_root:
@@ -477,7 +477,7 @@ def complete(result: dict[str, Any], path: Path, signer: Authority, params: dict
     due, found = lists_due([signer, *others], records, params, now)
     problems += found
     if not problems:
-        if not params["brought"]:
+        if not params["provided"]:
             result["cheap_keys"] = cheap_keys(path)
         ended = revocation.ended_serials(records, now)
         result["stale"] = [str(one.path) for one in records if one.certificate.serial_number in ended]
@@ -497,7 +497,7 @@ def main() -> None:
             "curve": {"type": "str", "required": True, "choices": ["secp256r1", "secp384r1"]},
             "permitted_dns": {"type": "list", "elements": "str", "default": []},
             "permitted_ip": {"type": "list", "elements": "str", "default": []},
-            "brought": {"type": "bool", "default": False},
+            "provided": {"type": "bool", "default": False},
             "replacing": {"type": "bool", "default": False},
             "hosts": {"type": "list", "elements": "str", "default": []},
             "revoked": {"type": "list", "elements": "str", "default": []},

@@ -38,7 +38,7 @@ def host_names(upstreams: Any) -> list[str]:
 
 
 def _server_lines(members: Any, addresses: Mapping[str, Any]) -> list[str]:
-    """Return the lines with the members' `server` directives; a name stands behind the addresses that it has."""
+    """Return the lines with the members' `server` directives; a name is behind the addresses that it has."""
     lines = []
     for index, entry in enumerate(members):
         member = known_keys(entry, KEYS, path=f"members[{index}]")

@@ -76,7 +76,7 @@ def restored(estate: Estate) -> Iterator[None]:
 @pytest.mark.usefixtures("restored")
 def test_requests_are_signed_by_hand(estate: Estate, tmp_path: Path) -> None:
     elsewhere = Elsewhere(tmp_path / "ca")
-    about = {"internal_ca_dir": str(elsewhere.folder), "internal_ca_brought": True, "certificate_replace_ca": True}
+    about = {"internal_ca_dir": str(elsewhere.folder), "internal_ca_external": True, "certificate_replace_ca": True}
     words = ("--limit", "plain1", "-e", json.dumps(about))
 
     run = estate.play(ISSUE, *words)
@@ -98,7 +98,7 @@ def test_requests_are_signed_by_hand(estate: Estate, tmp_path: Path) -> None:
     assert run.returncode == 0, run.stdout
     shown = tmp_path / "shown.pem"
     shown.write_text(estate.host("plain1").file("/etc/ssl/gatehouse/endpoint/fullchain.pem").content_string)
-    assert shown.read_text().count("BEGIN CERTIFICATE") == 2  # the leaf, and what stands between it and the root
+    assert shown.read_text().count("BEGIN CERTIFICATE") == 2  # the leaf, and what is between it and the root
     trust, lists = elsewhere.folder / "trust.pem", elsewhere.folder / "crl.pem"
     verified = subprocess.run(
         ["openssl", "verify", "-verify_depth", "1", "-crl_check_all", "-CRLfile", str(lists), "-CAfile", str(trust),

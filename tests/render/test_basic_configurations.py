@@ -1,8 +1,8 @@
-"""The lesson's four configurations, each from an inventory alone: same directives, arguments and nesting.
+"""Four basic configurations of nginx, each from an inventory alone: same directives, arguments and nesting.
 
-What is rendered has more (logs, limits, headers); nothing of the lesson may be missing or stand elsewhere. Three things
-are read as nginx reads them: the lesson's `server` outside `http` is one inside, its `zone=` of `proxy_cache_path` is
-`keys_zone=` (nginx refuses both as they are printed), and `listen 80` is `listen *:80`.
+What is rendered has more (logs, limits, headers); nothing of them may be missing or elsewhere. Three things are read as
+nginx reads them: a `server` outside `http` is one inside, `zone=` of `proxy_cache_path` is `keys_zone=` (nginx refuses
+both as they are written here), and `listen 80` is `listen *:80`.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def estate(site: dict[str, Any], location: dict[str, Any] | None = None, **more:
     }
 
 
-# The lesson's nginx verifies nobody. Ours says by what and for which name, or does not speak TLS to a member at all.
+# That nginx verifies nobody. Ours says by what and for which name, or does not speak TLS to a member at all.
 VERIFIED = {"name": "backend.example.com", "ca": "/srv/ca.pem"}
 IN_CLEAR = {"https": False, "http": "serve"}
 HOSTS_FILES = {"source": "host", "chain": "/etc/nginx/ssl/server.crt", "key": "/etc/nginx/ssl/server.key"}
@@ -113,16 +113,16 @@ CONFIGURATIONS = [
             IN_CLEAR,
             {"cache": {"zone": "app_cache"}, "request_headers": HEADERS},
             proxy_caches=[ZONE],
-            proxy_cache_recipe="lesson",
+            proxy_cache_recipe="basic",
         ),
         id="sample cache configuration",
     ),
 ]
 
 
-def lesson(text: str, folder: Path) -> Block:
-    """Return the lesson's configuration as one http block."""
-    path = folder / "lesson.conf"
+def written(text: str, folder: Path) -> Block:
+    """Return a configuration as one http block."""
+    path = folder / "basic.conf"
     path.write_text(text.replace("zone=app_cache", "keys_zone=app_cache"))
     parsed = crossplane.parse(str(path), check_ctx=False)
     assert not parsed["errors"], parsed["errors"]
@@ -152,11 +152,11 @@ def missing(wanted: Block, given: Block) -> Iterator[str]:
 
 @pytest.mark.parametrize(("text", "variables"), CONFIGURATIONS)
 def test_an_inventory_alone_produces_it(render: Render, tmp_path: Path, text: str, variables: dict[str, Any]) -> None:
-    assert list(missing(lesson(text, tmp_path), render(**variables))) == []
+    assert list(missing(written(text, tmp_path), render(**variables))) == []
 
 
-def test_what_is_missing_is_told(render: Render, tmp_path: Path) -> None:
-    wanted = lesson(CACHE, tmp_path)
+def test_what_is_missing_is_named(render: Render, tmp_path: Path) -> None:
+    wanted = written(CACHE, tmp_path)
     lacks = list(missing(wanted, render(**estate(IN_CLEAR))))
     assert "proxy_cache_valid 404 1m" in lacks
     assert "server / location / / proxy_cache app_cache" in lacks
