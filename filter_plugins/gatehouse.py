@@ -25,6 +25,7 @@ from ansible_collections.gatehouse.core.plugins.module_utils import (
 
 # Roles name most of these in their specs (`Format: nginx_size.`): they return the value, or raise with the remedy.
 FORMATS: tuple[Callable[..., Any], ...] = (
+    derived_secret.long_secret,
     http_fields.crypt_hash,
     http_fields.header_name,
     http_fields.header_text,

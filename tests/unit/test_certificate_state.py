@@ -294,9 +294,7 @@ def test_files_are_compared_by_their_sum(host: Host, stale: str, text: str) -> N
     assert answer["to_issue"] == []
 
 
-def test_without_the_library_it_tells_what_is_there_from_what_is_not(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_library_it_sees_what_is_there_and_what_is_not(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(certificate_state, "HAS_CRYPTOGRAPHY", False)
     assert host.state()["cryptography"] is False
     assert host.reasons() == []

@@ -53,7 +53,7 @@ WANTED = {
     "curve": "secp256r1",
     "permitted_dns": ["lab.test"],
     "permitted_ip": ["10.0.0.0/24"],
-    "brought": False,
+    "provided": False,
     "replacing": False,
     "hosts": [],
     "revoked": [],
@@ -415,7 +415,7 @@ def test_a_word_that_revokes_nothing_is_refused(folder: Folder) -> None:
     ]
 
 
-def test_what_both_ends_are_told(folder: Folder) -> None:
+def test_what_both_ends_trust(folder: Folder) -> None:
     write_list(folder)
     bundles = {Path(one["path"]).name: one["content"] for one in folder.state()["bundles"]}
     ca, crl = ((folder.path / name).read_text() for name in ("ca.pem", "ca.crl.pem"))
@@ -438,7 +438,7 @@ def test_how_far_a_replacement_is(folder: Folder, folders: list[str], stage: str
 
 def test_a_ca_whose_key_is_elsewhere_brings_its_list(folder: Folder) -> None:
     (folder.path / "ca.key").unlink()
-    about = {"brought": True, "curve": "secp384r1", "passphrase": ""}
+    about = {"provided": True, "curve": "secp384r1", "passphrase": ""}
     remedy = "have the authority sign one and put it at CA/ca.crl.pem (PEM)"
     assert folder.problems(**about) == [
         f"CA/ca.crl.pem has no revocation list of CA/ca.pem, whose key is not here: {remedy}"
@@ -455,12 +455,12 @@ def test_a_ca_whose_key_is_elsewhere_brings_its_list(folder: Folder) -> None:
     ]
 
 
-def test_a_ca_that_was_to_be_brought_is_never_made(tmp_path: Path) -> None:
+def test_a_ca_that_is_made_elsewhere_is_never_made(tmp_path: Path) -> None:
     (tmp_path / "ca").mkdir()
-    answer = internal_ca_state.state({**WANTED, "path": str(tmp_path / "ca"), "brought": True}, NOW)
+    answer = internal_ca_state.state({**WANTED, "path": str(tmp_path / "ca"), "provided": True}, NOW)
     assert answer["problems"] == [
-        f"{tmp_path}/ca/ca.pem is not there, and internal_ca_brought says that it was made elsewhere: put it there, or "
-        "take internal_ca_brought away to have one made"
+        f"{tmp_path}/ca/ca.pem is not there, and internal_ca_external says that it was made elsewhere: put it there, "
+        "or take internal_ca_external away to have one made"
     ]
 
 
@@ -478,7 +478,7 @@ def intermediate(folder: Folder) -> tuple[ec.EllipticCurvePrivateKey, x509.Certi
 
 def test_an_intermediate_ca_comes_with_what_is_above_it(folder: Folder) -> None:
     key, root = intermediate(folder)
-    about = {"brought": True}
+    about = {"provided": True}
     above = "write those above it there, the root last"
     assert folder.problems(**about) == [
         f"CA/ca.pem is signed by another authority, and CA/parents.pem is not there: {above}"
@@ -655,7 +655,7 @@ def assert_is_sound(folder: Path, certificate: x509.Certificate) -> None:
 
 def test_a_key_costs_who_guesses_its_passphrase(folder: Folder) -> None:
     file = folder.path / "ca.key"
-    assert folder.state(brought=True)["cheap_keys"] == []
+    assert folder.state(provided=True)["cheap_keys"] == []
     assert folder.state()["cheap_keys"] == [str(file)]
     assert internal_ca_key.settle(file, b"correct horse", "secp256r1", True) == "encrypted anew, with scrypt"
     assert folder.state()["cheap_keys"] == [str(file)], "check mode changed something"

@@ -11,10 +11,10 @@ from ansible_collections.gatehouse.core.plugins.module_utils.preflight.applicati
     unfilled_values,
 )
 
-KNOWN = ["app_name", "app_port", "app_health_path", "rollout_batch", "flask_app_target", "node_app_script"]
-ROLES = ["app", "flask_app", "node_app", "proxy"]
+KNOWN = ["app_name", "app_port", "app_health_path", "rollout_batch", "python_app_target", "node_app_script"]
+ROLES = ["app", "python_app", "node_app", "proxy"]
 GROUPS = {"shop": ["web1"], "desk": []}
-SHOP = {"name": "shop", "runtime": "flask", "port": 5000, "rollout": {"batch": 1}, "flask": {"target": "a:b"}}
+SHOP = {"name": "shop", "runtime": "python", "port": 5000, "rollout": {"batch": 1}, "python": {"target": "a:b"}}
 
 
 def problems(entries: Any) -> list[tuple[Any, ...]]:
@@ -69,14 +69,14 @@ def test_the_list_has_entries_with_groups(entries: Any, found: tuple[Any, ...]) 
 @pytest.mark.parametrize(
     ("keys", "found"),
     [
-        ({"runtime": "flsk", "flask": {}}, ("runtime", '"flsk" is no runtime', "write flask")),
+        ({"runtime": "pythn", "python": {}}, ("runtime", '"pythn" is no runtime', "write python")),
         ({"prot": 5}, ("prot", "is no key of an application", "write port")),
         ({"batch": 5}, ("batch", "is no key of an application", "write it below rollout:")),
         ({"zzz": 5}, ("zzz", "is no key of an application", "see `ansible-doc -t role app`")),
         ({"app_port": 5}, ("app_port", "has the role's prefix", "write port")),
-        ({"flask": {"targt": "a:b"}}, ("flask", "targt", "is no key of an application", "write target")),
+        ({"python": {"targt": "a:b"}}, ("python", "targt", "is no key of an application", "write target")),
         ({"rollout": 2}, ("rollout", "must be a mapping, got 2", "write rollout: {key: value}")),
-        ({"node": {}}, ("node", "is of another runtime than flask", "take it away, or write runtime: node")),
+        ({"node": {}}, ("node", "is of another runtime than python", "take it away, or write runtime: node")),
     ],
 )
 def test_a_key_that_becomes_no_input_is_named(keys: dict[str, Any], found: tuple[Any, ...]) -> None:

@@ -307,8 +307,8 @@ def test_plain_http_does_what_the_site_says(
     server = proxy()
     server.redirect = lambda host: answer
     site = {"name": "shop", "server_names": [NAME], "locations": [{"path": "/", "upstream": "shop"}], **more}
-    told = f"shop on proxy1: http://shop.lab.test/ {message.format(port=server.http_port)}"
-    assert problems(server, authority, sites=[site]) == ([told] if message else [])
+    reported = f"shop on proxy1: http://shop.lab.test/ {message.format(port=server.http_port)}"
+    assert problems(server, authority, sites=[site]) == ([reported] if message else [])
 
 
 def test_a_site_that_refuses_plain_http_lets_the_client_go(proxy: Any, authority: Authority) -> None:
@@ -318,7 +318,7 @@ def test_a_site_that_refuses_plain_http_lets_the_client_go(proxy: Any, authority
         assert problems(proxy(), authority, sites=[site], http_port=free.getsockname()[1]) == []
 
 
-def test_nobody_listens_is_told_once(proxy: Any, authority: Authority) -> None:
+def test_nobody_listens_is_reported_once(proxy: Any, authority: Authority) -> None:
     locations = [{"path": "/", "upstream": "shop"}]
     site = {"name": "shop", "server_names": [NAME, "www.lab.test"], "locations": locations}
     with socket.socket() as free:
@@ -337,7 +337,7 @@ def test_no_tls_on_the_port(proxy: Any, authority: Authority) -> None:
     ]
 
 
-def test_all_problems_of_all_proxies_are_told(proxy: Any, authority: Authority) -> None:
+def test_all_problems_of_all_proxies_are_reported(proxy: Any, authority: Authority) -> None:
     server = proxy("other.lab.test")
     server.redirect = lambda host: (200, {})
     proxies = [{"name": f"proxy{n}", "address": "127.0.0.1"} for n in (1, 2)]
@@ -398,17 +398,17 @@ def as_module(capsys: pytest.CaptureFixture[str]) -> AsModule:
     return run
 
 
-def test_the_module_fails_with_the_list_and_check_mode_only_tells(
+def test_the_module_fails_with_the_list_and_check_mode_only_reports(
     proxy: Any, authority: Authority, as_module: AsModule
 ) -> None:
     server = proxy()
     server.redirect = lambda host: (200, {})
     failed = as_module(question(server, authority))
     assert failed["failed"]
-    head, told_by_failure = failed["msg"].split("\n- ")
+    head, said_by_failure = failed["msg"].split("\n- ")
     assert head == "1 problem seen from outside:"
-    told = as_module(question(server, authority), check=True)
-    assert (told.get("failed"), told["changed"], told["problems"]) == (None, False, [told_by_failure])
+    reported = as_module(question(server, authority), check=True)
+    assert (reported.get("failed"), reported["changed"], reported["problems"]) == (None, False, [said_by_failure])
 
 
 def test_check_mode_is_skipped_on_a_fresh_estate(proxy: Any, authority: Authority, as_module: AsModule) -> None:

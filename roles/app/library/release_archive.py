@@ -198,7 +198,7 @@ class Build:
         self.refuse_moved(self.recorded().get("origin") or {})
 
     def recorded(self) -> dict[str, Any]:
-        """Give what stands beside the archive; nothing where that cannot be read."""
+        """Give what is beside the archive; nothing where that cannot be read."""
         try:
             record = json.loads(self.record.read_text())
         except (OSError, ValueError):
@@ -226,7 +226,7 @@ class Build:
         return sha256 if good else ""
 
     def noted(self, sha256: str) -> dict[str, Any]:
-        """Give what stands beside the archive: what it was built from, and its sum."""
+        """Give what is beside the archive: what it was built from, and its sum."""
         named = {key: self.options[key] for key in ("name", "version")}
         built = {"inputs": self.inputs, "origin": self.source.origin, "sha256": sha256}
         return {**named, **built, "left_out": left_out_lines(self.left_out)}

@@ -34,7 +34,7 @@ def execute(options: Mapping[str, Any], box: sandbox.Sandbox, command: list[str]
     if not fetch:
         environment |= {key: variable(key, value) for key, value in options["environment"].items()}
     where = environment["PATH"]
-    # What stands in the sandbox's own folders is not there yet.
+    # What is in the sandbox's own folders is not there yet.
     if "/" not in command[0] and not options["path"] and shutil.which(command[0], path=where) is None:
         raise ArchiveError(
             f"the build of {name} needs {command[0]}, which is not in {where}: install it there; uv, "
@@ -60,5 +60,5 @@ def execute(options: Mapping[str, Any], box: sandbox.Sandbox, command: list[str]
         return
     took = f"took more than {options['timeout']} s"
     ran = ("failed" if code else took) + f" in the build of {name}" + ("" if fetch else " (which has no network)")
-    told = [*findings.told(), f"The whole log: {log}"]
-    raise ArchiveError(without_credentials(f"`{shown}` {ran}:\n") + "\n".join(told))
+    reported = [*findings.reported(), f"The whole log: {log}"]
+    raise ArchiveError(without_credentials(f"`{shown}` {ran}:\n") + "\n".join(reported))

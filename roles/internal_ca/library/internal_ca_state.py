@@ -36,8 +36,8 @@ module: internal_ca_state
 short_description: Read a CA folder and say whether it fits
 description:
   - Reads the folder of a CA on the host it runs on and changes nothing. C(ca.pem) and C(ca.key) are the CA that signs;
-    C(next/) and C(former/) hold another pair while one replaces the other; C(parents.pem) what stands above a CA
-    that was brought, C(issued/<host>/) a copy of each certificate.
+    C(next/) and C(former/) hold another pair while one replaces the other; C(parents.pem) what is above a CA
+    of the operator's own, C(issued/<host>/) a copy of each certificate.
   - Fails, with every problem and its remedy at once, when a CA is there that cannot be used or that differs
     from the inputs. A CA is never changed in place, because every certificate it signed depends on it. One that is
     being replaced may differ, and the one in C(next/) may not.
@@ -72,7 +72,7 @@ options:
     type: list
     elements: str
     default: []
-  brought:
+  provided:
     description: The CA was made elsewhere. It need not have the other inputs, and its key may be elsewhere too.
     type: bool
     default: false
@@ -126,7 +126,7 @@ excluded:
   elements: str
   returned: success
 modes:
-  description: What stands with another mode, as C(path), C(mode) (wanted) and C(found).
+  description: What is with another mode, as C(path), C(mode) (wanted) and C(found).
   type: list
   elements: dict
   returned: success
@@ -147,7 +147,7 @@ bundles:
   elements: dict
   returned: success
 cheap_keys:
-  description: Keys, no brought ones, to be encrypted anew, so that each guess at their passphrase costs something.
+  description: Keys, but external ones, to be encrypted anew, so that each guess at a passphrase costs something.
   type: list
   elements: str
   returned: success
@@ -178,7 +178,7 @@ def lists_due(
         signs = authority is authorities[0]
         wanted = revocation.wanted_serials(authority, records, params["hosts"], params["revoked"], signs)
         if not authority.has_key:
-            problems += filter(None, [revocation.brought_problem(authority, wanted, ended, now)])
+            problems += filter(None, [revocation.external_problem(authority, wanted, ended, now)])
         elif found := revocation.to_sign(authority, wanted, ended, params["crl_days"], now):
             due.append(found)
     problems += [
@@ -197,21 +197,21 @@ def state(params: dict[str, Any], now: datetime) -> dict[str, Any]:
     result = {"present": (path / "ca.pem").exists(), "days_left": 0, "excluded": excluded, "modes": wrong_modes(path)}
     result |= {"stage": stage, "lists": [], "bundles": [], "stale": [], "cheap_keys": []}
     problems = network_problems(params["permitted_ip"])
-    if not params["passphrase"] and not params["brought"]:
+    if not params["passphrase"] and not params["provided"]:
         return {**result, "problems": [*problems, "internal_ca_passphrase is empty: write one, in a vault"]}
     if stage == "switching":  # An interrupted run left two halves, which internal_ca_switch joins.
         return {**result, "present": True, "problems": problems}
     signer, found = pair_of(path, params)
     problems += found
-    if params["brought"] and not result["present"]:
+    if params["provided"] and not result["present"]:
         problems.append(
-            f"{path}/ca.pem is not there, and internal_ca_brought says that it was made elsewhere: put it there, or "
-            "take internal_ca_brought away to have one made"
+            f"{path}/ca.pem is not there, and internal_ca_external says that it was made elsewhere: put it there, or "
+            "take internal_ca_external away to have one made"
         )
     if signer is not None:
         # What is being replaced need not have the inputs: its successor has to.
         leaving = stage == "begun" or (params["replacing"] and not stage)
-        if not params["brought"] and not leaving:
+        if not params["provided"] and not leaving:
             problems += differences(path, signer.certificate, params, stage)
         result["days_left"] = (end_of(signer.certificate) - now).days
         if end_of(signer.certificate) <= now:
@@ -228,7 +228,7 @@ def complete(result: dict[str, Any], path: Path, signer: Authority, params: dict
         other, found = pair_of(path / name, params) if (path / name / "ca.pem").exists() else (None, [])
         others += [other] if other else []
         problems += found
-        if other and name == "next" and not params["brought"]:
+        if other and name == "next" and not params["provided"]:
             problems += differences(path / name, other.certificate, params, result["stage"])
     above, texts = list[x509.Certificate](), list[str]()
     if not signer.is_root:
@@ -241,7 +241,7 @@ def complete(result: dict[str, Any], path: Path, signer: Authority, params: dict
     due, found = lists_due([signer, *others], records, params, now)
     problems += found
     if not problems:
-        if not params["brought"]:
+        if not params["provided"]:
             result["cheap_keys"] = cheap_keys(path)
         ended = revocation.ended_serials(records, now)
         result["stale"] = [str(one.path) for one in records if one.certificate.serial_number in ended]
@@ -261,7 +261,7 @@ def main() -> None:
             "curve": {"type": "str", "required": True, "choices": ["secp256r1", "secp384r1"]},
             "permitted_dns": {"type": "list", "elements": "str", "default": []},
             "permitted_ip": {"type": "list", "elements": "str", "default": []},
-            "brought": {"type": "bool", "default": False},
+            "provided": {"type": "bool", "default": False},
             "replacing": {"type": "bool", "default": False},
             "hosts": {"type": "list", "elements": "str", "default": []},
             "revoked": {"type": "list", "elements": "str", "default": []},

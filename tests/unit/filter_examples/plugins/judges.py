@@ -17,6 +17,7 @@ MODULES = (
     "machines",
     "plays",
     "proxies",
+    "renamed",
     "report",
     "sites",
     "sources",

@@ -28,7 +28,7 @@ class Authority:
 
 @dataclass(frozen=True)
 class Issued:
-    """One certificate on record: the host that has its key, and where its copy stands."""
+    """One certificate on record: the host that has its key, and where its copy is."""
 
     host: str
     path: Path

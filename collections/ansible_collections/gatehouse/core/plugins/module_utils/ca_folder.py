@@ -57,7 +57,7 @@ def cheap_keys(path: Path) -> list[str]:
 
 
 def stage_of(path: Path) -> str:
-    """Tell how far the replacement of one CA by the next is."""
+    """Return how far the replacement of one CA by the next is."""
     waits, trusted = (path / "next" / "ca.pem").exists(), (path / "former" / "ca.pem").exists()
     return {(True, False): "begun", (True, True): "switching", (False, True): "switched"}.get((waits, trusted), "")
 
@@ -138,7 +138,7 @@ def pair_of(folder: Path, params: dict[str, Any]) -> tuple[Authority | None, lis
         except (ValueError, IndexError):
             anew = ANEW.format(path=folder)
             problems.append(f"{folder}/ca.pem is not a PEM certificate: put it back from a backup, or {anew}")
-    if pem is not None and key_pem is None and not params["brought"]:
+    if pem is not None and key_pem is None and not params["provided"]:
         problems.append(
             f"{folder}/ca.pem is there without its key: copy ca.key from the controller that made this CA, or "
             f"{ANEW.format(path=folder)}"
@@ -151,7 +151,7 @@ def pair_of(folder: Path, params: dict[str, Any]) -> tuple[Authority | None, lis
 def parents_of(
     path: Path, certificate: x509.Certificate, now: datetime
 ) -> tuple[list[x509.Certificate], list[str], list[str]]:
-    """Return (what stands above a CA, the root last; their revocation lists as PEM texts; problems).
+    """Return (what is above a CA, the root last; their revocation lists as PEM texts; problems).
 
     OpenSSL looks for a list of every authority of a chain (X509_V_FLAG_CRL_CHECK_ALL), so those have to be here too.
     """

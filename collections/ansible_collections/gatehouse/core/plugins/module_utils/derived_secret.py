@@ -39,3 +39,12 @@ def derived_secret(passphrase: Any, purpose: Any) -> str:
             f"a derived secret needs a purpose, got {json.dumps(purpose, default=str)}", "derived_secret('tickets')"
         )
     return _derived(str(passphrase), str(purpose))
+
+
+def long_secret(value: Any) -> str:
+    """Return a secret of at least 16 characters, which is not shown where it is refused."""
+    if not isinstance(value, str) or len(value) < _LENGTH:
+        raise InputError(
+            f"the secret is shorter than {_LENGTH} characters", "one such as `openssl rand -base64 24` prints"
+        )
+    return str(value)

@@ -76,7 +76,7 @@ def seal(key: PrivateKeyTypes, passphrase: bytes) -> bytes:
 
 
 def is_sealed(pem: bytes) -> bool:
-    """Tell whether a key in PEM is encrypted with scrypt."""
+    """Return whether a key in PEM is encrypted with scrypt."""
     _, _, rest = pem.decode(errors="replace").partition(_BEGIN)
     try:
         der = base64.b64decode("".join(rest.partition(_END)[0].split()), validate=True)

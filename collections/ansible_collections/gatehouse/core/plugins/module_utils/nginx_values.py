@@ -53,7 +53,7 @@ _LONGEST_SECONDS = 2**31 - 1
 
 
 def _shown(value: Any) -> str:
-    """Show `value` in an error: JSON tells a number from text, and no Python class name gets in."""
+    """Show `value` in an error: JSON distinguishes a number from text, and no Python class name gets in."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 80 else text[:77] + "..."
 
@@ -250,3 +250,8 @@ def server_name(value: Any) -> str:
             "a DNS name such as shop.example.org or *.example.org (other scripts as punycode, xn--...)",
         )
     return str(text)
+
+
+def variable_part(name: str) -> str:
+    """Return a site's name as part of a variable of nginx, each name its own: `shop-2.eu` gives `shop_2d_2_2e_eu`."""
+    return re.sub(r"[^A-Za-z0-9]", lambda found: f"_{ord(found[0]):x}_", name)

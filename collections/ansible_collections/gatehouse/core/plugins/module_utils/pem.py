@@ -34,7 +34,7 @@ def pem_of(things: list[x509.Certificate]) -> str:
 
 
 def signed_by(thing: Signed, ca: x509.Certificate) -> bool:
-    """Tell whether `ca` signed a certificate or a list: its name and its signature fit."""
+    """Return whether `ca` signed a certificate or a list: its name and its signature fit."""
     if thing.issuer != ca.subject or thing.signature_hash_algorithm is None:
         return False
     body = thing.tbs_certificate_bytes if isinstance(thing, x509.Certificate) else thing.tbs_certlist_bytes

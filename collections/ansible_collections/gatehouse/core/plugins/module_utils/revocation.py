@@ -17,7 +17,7 @@ from ansible_collections.gatehouse.core.plugins.module_utils.pem import (
 )
 from cryptography import x509
 
-# RFC 5280, 4.1.2.2: up to 20 bytes. A CA that was brought may count from 1.
+# RFC 5280, 4.1.2.2: up to 20 bytes. A CA of the operator's own may count from 1.
 _SERIAL = re.compile(r"[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){0,19}")
 _TIME = "%Y%m%d%H%M%SZ"
 
@@ -108,7 +108,7 @@ def to_sign(
     }
 
 
-def brought_problem(authority: Authority, wanted: set[int], ended: set[int], now: datetime) -> str:
+def external_problem(authority: Authority, wanted: set[int], ended: set[int], now: datetime) -> str:
     """Return what is wrong with the list that came with an authority whose key is elsewhere; '' where nothing is."""
     path = authority.list_file
     remedy = f"have the authority sign one and put it at {path} (PEM)"

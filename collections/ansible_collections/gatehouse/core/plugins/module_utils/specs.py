@@ -50,19 +50,28 @@ def _got(value: Any, secret: bool) -> str:
     return text if len(text) <= 80 else kind
 
 
+# What people write for true and false.
+_BOOLEANS = {
+    **dict.fromkeys(("yes", "on", "true", "1"), "true"),
+    **dict.fromkeys(("no", "off", "false", "0"), "false"),
+}
+
+
 def _type_remedy(value: Any, wanted: str) -> str:
     """Return what to write instead of a value of the wrong type, where that is easy to say."""
     if wanted in ("str", "path") and isinstance(value, (int, float)):
         return "write it in quotes"
+    if wanted == "bool" and str(value).lower() in _BOOLEANS:
+        return f"write {_BOOLEANS[str(value).lower()]}, without quotes"
     if wanted in ("int", "float", "bool") and isinstance(value, str):
-        return "write it without quotes" if re.fullmatch(r"-?[0-9.]+|true|false", value) else ""
+        return "write it without quotes" if re.fullmatch(r"-?[0-9.]+", value) else ""
     if wanted == "list":
         return "write each item on a line of its own that begins with -"
     return ""
 
 
 def _last_sentence(option: Mapping[str, Any]) -> str:
-    """Return the last line of an option's description, in which a format or a range stands."""
+    """Return the last line of an option's description, in which a format or a range is written."""
     description = option.get("description") or ""
     lines = [description] if isinstance(description, str) else list(description)
     return str(lines[-1]) if lines else ""
@@ -199,7 +208,7 @@ class _Walk:
 
 
 def spec_values(value: Any, option: Mapping[str, Any], name: str = "value") -> Any:
-    """Return `value` with its nested defaults, and whatever is wrong in it as it stands: for what looks further."""
+    """Return `value` with its nested defaults, and whatever is wrong in it as it is: for what looks further."""
     return _Walk().value(_plain(value), _plain(option), (name,))
 
 

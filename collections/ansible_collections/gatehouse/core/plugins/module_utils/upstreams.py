@@ -38,7 +38,7 @@ def host_names(upstreams: Any) -> list[str]:
 
 
 def _server_lines(members: Any, addresses: Mapping[str, Any]) -> list[str]:
-    """Return the lines with the members' `server` directives; a name stands behind the addresses that it has."""
+    """Return the lines with the members' `server` directives; a name is behind the addresses that it has."""
     lines = []
     for index, entry in enumerate(members):
         member = known_keys(entry, KEYS, path=f"members[{index}]")
@@ -77,7 +77,7 @@ def _tls_names(upstream: Mapping[str, Any], addresses: Mapping[str, Any]) -> lis
 
 
 def upstream_blocks(upstreams: Any, option: Any, addresses: Any) -> list[dict[str, Any]]:
-    """Return [{name, zone_size, method, servers, tls_names, ...}], one per upstream, with every other field of the spec.
+    """Return [{name, zone_size, method, servers, tls_names, ...}], one per upstream, with all other fields of the spec.
 
     `upstreams`: proxy_upstreams; `option`: its entry in the spec, whose defaults are applied here, because ten thousand
     members are slow to hand from one filter to the next; `addresses`: {name: [IP addresses]} of the members that are

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .. import applications
 from .problem import Problem, wrong
+from .renamed import renamed_value
 
 _LIST = "applications"
+_NONE_RENAMED: Mapping[str, Any] = {"keys": {}, "values": {"runtime": {}}}
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+# Groups that are never an application's.
+_NO_APPLICATIONS = ("all", "ungrouped", "proxies", "apps", "machines", "shared_machines")
 
 
 def _problem(path: Sequence[Any], problem: str, remedy: str) -> Problem:
@@ -22,11 +28,16 @@ def _problem(path: Sequence[Any], problem: str, remedy: str) -> Problem:
 
 
 def application_problems(
-    entries: Any, known: Sequence[str], roles: Sequence[str], groups: Mapping[str, Sequence[str]]
+    entries: Any,
+    known: Sequence[str],
+    roles: Sequence[str],
+    groups: Mapping[str, Sequence[str]],
+    renamed: Mapping[str, Any] = _NONE_RENAMED,
 ) -> list[Problem]:
     """Return what is wrong with the list's shape: names, runtimes, keys that become no input, groups without hosts.
 
-    `entries`: the list as it is written; `known`: the inputs of all roles; `roles`: their names; `groups`: Ansible's.
+    `entries`: the list as it is written; `known`: the inputs of all roles; `roles`: their names; `groups`: Ansible's;
+    `renamed`: the table of names of before.
     """
     if not isinstance(entries, (list, tuple)):
         shown = json.dumps(entries, default=str)
@@ -45,14 +56,38 @@ def application_problems(
             remedy = "write each application once; its hosts are the group of its name"
             problems.append(_problem([index, "name"], f"{name} is the name of applications[{seen[name]}] too", remedy))
         seen.setdefault(name, index)
-        if not groups.get(name):
-            near = difflib.get_close_matches(name, [group for group in groups if groups[group]], 1)
-            remedy = f"write {near[0]}, or add the group {name}" if near else f"add the group {name}"
-            problem = f"{name} is no group of hosts.yml that has hosts"
-            problems.append(_problem([index, "name"], problem, f"{remedy} with its hosts to hosts.yml"))
-        problems += _runtime(index, entry, roles)
-        problems += _keys(index, entry, known, roles)
+        if not _NAME.fullmatch(name) or not groups.get(name):
+            problems.append(_nameless(index, name, groups, entries))
+        problems += _former(index, entry, renamed)
+        runtime = entry.get("runtime")
+        present = {renamed["keys"].get(key, key): value for key, value in entry.items()}
+        present |= {"runtime": renamed["values"]["runtime"].get(runtime, runtime)} if isinstance(runtime, str) else {}
+        problems += _runtime(index, present, roles)
+        problems += _keys(index, present, known, roles)
     return problems
+
+
+def _nameless(index: int, name: str, groups: Mapping[str, Sequence[str]], entries: Sequence[Any]) -> Problem:
+    """Return the problem of a name that cannot be one, or of which there is no group."""
+    taken = {entry.get("name") for entry in entries if isinstance(entry, Mapping)}
+    free = [group for group in groups if groups[group] and group not in (*_NO_APPLICATIONS, *taken)]
+    near = difflib.get_close_matches(name, free, 1)
+    if not _NAME.fullmatch(name):
+        problem = f"{json.dumps(name)} names a unit, a folder and an account, so it has at most 31 of a-z, 0-9 and -"
+        near = near or (free if len(free) == 1 else ["one such as my-shop"])
+        return _problem([index, "name"], problem, f"write {near[0]}")
+    remedy = f"write {near[0]}, or add the group {name}" if near else f"add the group {name}"
+    problem = f"{name} is no group of hosts.yml that has hosts"
+    return _problem([index, "name"], problem, f"{remedy} with its hosts to hosts.yml")
+
+
+def _former(index: int, entry: Mapping[str, Any], renamed: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield the keys and the runtime of an entry that have other names now."""
+    for key, new in renamed["keys"].items():
+        if key in entry:
+            yield _problem([index, key], f"was renamed to {new}", f"write {new}")
+    for found in renamed_value(entry, [_LIST, "runtime"], renamed["values"]):
+        yield {**found, "path": [_LIST, index, "runtime"]}
 
 
 def _runtime(index: int, entry: Mapping[str, Any], roles: Sequence[str]) -> Iterator[Problem]:
@@ -74,6 +109,8 @@ def _keys(index: int, entry: Mapping[str, Any], known: Sequence[str], roles: Seq
         if variable in known or variable == "runtime" or path[-1] in (*applications.SECTIONS, runtime):
             continue
         key = path[-1]
+        if len(path) == 1 and key in applications.runtimes(roles) and runtime not in applications.runtimes(roles):
+            continue  # what is wrong is the runtime
         if len(path) == 1 and key in applications.runtimes(roles):
             remedy = f"take it away, or write runtime: {key}"
             yield _problem([index, key], f"is of another runtime than {runtime or 'none'}", remedy)

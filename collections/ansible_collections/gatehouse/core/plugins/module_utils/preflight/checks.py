@@ -6,7 +6,7 @@ one of a host's variables an entry of HOST_CHECKS, and one that looks at more a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,35 @@ from ..specs import spec_problems, spec_values
 from .addresses import address_problems
 from .applications import application_problems, environment_problems, unfilled_values
 from .certificates import acme_problems, long_client_names, unpermitted_names
-from .environment import example_secrets, group_problems, ownerless_files, purge_problems
+from .environment import (
+    group_problems,
+    ownerless_files,
+    purge_problems,
+    unclaimed_groups,
+    unread_variables,
+    weak_secrets,
+)
 from .estate import Estate
 from .evaluation import SECRET, Host, is_plain, place_of, shown_path
 from .files import certificate_file_problems, missing_files
 from .locations import location_problems
 from .machines import machine_problems
 from .problem import Problem
+from .project import Roles
 from .proxies import proxy_problems
+from .renamed import moved_variables, renamed_value, renamed_variables
+from .report import WIRING
 from .resolver import unresolved_members
 from .sites import site_files, site_problems
-from .sources import egress_problems, source_problems
-from .upstreams import endpoint_problems, transport_problems, upstream_ca_files, upstream_problems
+from .sources import egress_problems, source_folder_problems, source_problems
+from .upstreams import (
+    closed_ports,
+    endpoint_problems,
+    replaced_pools,
+    transport_problems,
+    upstream_ca_files,
+    upstream_problems,
+)
 from .variables import missing_variables, unknown_variables
 
 Values = Mapping[str, Any]
@@ -45,10 +62,11 @@ _ADDRESSES = ("private_address", "ansible_host", "public_address", "private_netw
 # Of a proxy's inputs with their defaults; one that could not be evaluated is left out.
 PROXY_CHECKS: tuple[Callable[[Values, Estate], Iterable[Problem]], ...] = (
     lambda inputs, estate: proxy_problems(inputs),
-    lambda inputs, estate: location_problems(inputs),
+    lambda inputs, estate: location_problems(inputs, estate.absent),
     lambda inputs, estate: site_problems(inputs.get("proxy_sites")),
     lambda inputs, estate: upstream_problems(inputs.get("proxy_upstreams"), list(estate.problems.hosts)),
     lambda inputs, estate: transport_problems(inputs, estate.endpoints),
+    lambda inputs, estate: closed_ports(inputs.get("proxy_upstreams"), estate.opened),
     lambda inputs, estate: missing_files(estate, site_files(inputs.get("proxy_sites"))),
     lambda inputs, estate: missing_files(estate, upstream_ca_files(inputs.get("proxy_upstreams"))),
     lambda inputs, estate: unresolved_members(estate, inputs.get("proxy_upstreams")),
@@ -77,6 +95,29 @@ def check_controller(estate: Estate) -> None:
         estate.problems.add("", error.problem, {"remedy": error.remedy}, None, "this controller")
 
 
+def check_renamed(estate: Estate) -> None:
+    """Check that an environment has the wiring, and that its variables have the names of now."""
+    renamed = estate.roles.renamed
+    for host in estate.hosts:
+        estate.unwired |= host.in_environment and "machine" not in host.raw
+        # What no file says is Ansible's own, what the wiring says is right, and entries have a check of their own.
+        names = [name for name in host.raw if name not in host.written]
+        places = {name: str(getattr(host.places.get((name,)), "path", "") or "") for name in names}
+        given = [name for name, path in places.items() if path and Path(path).name != WIRING]
+        if host.is_loose:
+            mine = {name: host.raw[name] for name in given if name not in estate.roles.wired}
+            host.add_all(moved_variables(mine, str(host.raw["app_name"]), renamed))
+            given = [name for name in given if (name,) not in host.reported]
+        host.add_all(renamed_variables(given, renamed["variables"], list(estate.roles.known)))
+    if estate.unwired:
+        shown = shown_path(estate.inventory)
+        former = [name for name in renamed["links"] if (estate.inventory / name).is_symlink()]
+        source = f"../{WIRING}" if (estate.inventory.parent / WIRING).is_file() else estate.roles.wiring
+        text = f"{former[0]} was renamed to {WIRING}" if former else f"{WIRING}, which joins the roles, is missing"
+        remedy = f"run ln -s {source} {shown}/{WIRING}" + (f" and remove {former[0]}" if former else "")
+        estate.problems.add("", text, {"remedy": remedy}, None, shown)
+
+
 def check_applications(estate: Estate) -> None:
     """Check the list of applications, and that no other environment has the same state folder."""
     if not estate.hosts:
@@ -90,7 +131,8 @@ def check_applications(estate: Estate) -> None:
     host.note("applications", entries)
     host.add_all(environment_problems(host.raw.get("environment_name"), others))
     roles = estate.roles
-    host.add_all(application_problems(entries, list(roles.known), list(roles.options), estate.groups))
+    known, names = list(roles.known), list(roles.options)
+    host.add_all(application_problems(entries, known, names, estate.groups, roles.renamed))
 
 
 def check_shape(estate: Estate) -> None:
@@ -102,22 +144,40 @@ def check_shape(estate: Estate) -> None:
     names = [name for _, name, _ in applications.named(host.raw.get("applications"))]
     # Without the wiring, which says `machine`, only the plays say what a group is for.
     if "machine" in host.raw:
-        for found in group_problems(groups, names):
+        asked, readable = estate.asked, isinstance(host.raw.get("applications", []), list)
+        estate.absent |= {name for name in names if not groups.get(name)}
+        estate.absent |= asked.intersection(unclaimed_groups(groups, names))
+        proxies = [problems.hosts[name] for name in groups.get("proxies", ())]
+        _check_pools(estate, proxies, names)
+        for found in group_problems(groups if readable else {"proxies": groups.get("proxies", [])}, names, asked):
+            named = problems.hosts.get(found["path"][0])
+            if named and named.is_loose:
+                continue
             estate.rootless |= found["path"] == ["proxies"]
             place = problems.places.get(found["path"][0])
             problems.add("", found["problem"], found, place, f"{shown}/hosts.yml")
-        for name in groups.get("proxies", ()):
-            if "public_address" not in problems.hosts[name].raw:
+        if proxies and not any(proxy.raw.get("proxy_sites") for proxy in proxies):
+            about = {"remedy": "write proxy_sites: with a site for each name that visitors use", "level": "warning"}
+            problems.add("", "there is no site, so the proxies answer nobody", about, None, f"{shown}/group_vars")
+        for proxy in proxies:
+            if "public_address" not in proxy.raw:
                 about = {"remedy": "write public_address: beside it, the address that visitors reach"}
-                problems.add("", f"host {name} has no public_address", about, problems.places[name])
+                problems.add("", f"host {proxy.name} has no public_address", about, problems.places[proxy.name])
     folders = ("group_vars", "host_vars")
     files = {folder: [path.name for path in (estate.inventory / folder).glob("*")] for folder in folders}
     known = dict(zip(folders, (list(groups), list(problems.hosts)), strict=True))
     for found in ownerless_files(files, known):
         problems.add("", found["problem"], found, None, "/".join([shown, *found["path"]]))
-    host.add_all(
-        example_secrets({name: one for name, one in host.raw.items() if SECRET.search(name) and is_plain(one)})
-    )
+    host.add_all(weak_secrets({name: one for name, one in host.raw.items() if SECRET.search(name) and is_plain(one)}))
+
+
+def _check_pools(estate: Estate, proxies: Iterable[Host], applications: Sequence[str]) -> None:
+    """Check that the applications' pools are not hidden by others."""
+    for proxy in proxies:
+        pools = proxy.raw.get("proxy_upstreams")
+        for found in replaced_pools(pools, applications, estate.asked) if isinstance(pools, list) else ():
+            estate.absent.update(found["absent"])
+            proxy.add(found)
 
 
 def check_unfilled(estate: Estate) -> None:
@@ -158,12 +218,7 @@ def check_keys(estate: Estate) -> None:
 
 def check_values(estate: Estate) -> None:
     """Check every input of every role on the hosts that run it (on all, for a role in no play)."""
-    # {role: {host: the inputs that each of its plays gives, whatever the inventory says}}
-    runs: dict[str, dict[str, set[str]]] = {}
-    for need in estate.needs:
-        for name in need["hosts"]:
-            given = set(need["given"])
-            runs.setdefault(need["role"], {})[name] = given & runs.get(need["role"], {}).get(name, given)
+    runs = estate.runs
     checked: dict[tuple[str, int], list[Problem]] = {}
     for host in estate.hosts:
         inputs = [
@@ -173,14 +228,14 @@ def check_values(estate: Estate) -> None:
             for variable in options
             if variable in host.raw and variable not in runs.get(role, {}).get(host.name, ())
         ]
-        # Those that are made of others come last, because what is wrong with those is reported where it stands.
+        # Those that are made of others come last, because what is wrong with those is reported where it is written.
         for variable in sorted(inputs, key=host.is_made):
-            _check_value(host, variable, estate.roles.known[variable], checked)
+            _check_value(host, variable, estate.roles, checked)
 
 
-def _check_value(host: Host, variable: str, option: Values, checked: dict[tuple[str, int], Any]) -> None:
+def _check_value(host: Host, variable: str, roles: Roles, checked: dict[tuple[str, int], Any]) -> None:
     """Check one input against its spec; a plain value that hosts share (a group's) is walked once."""
-    value, raw = host.evaluate(variable), host.raw[variable]
+    value, raw, option = host.evaluate(variable), host.raw[variable], roles.known[variable]
     if value is None and (default := option.get("default")) is not None:
         # Ansible takes an empty value for the value: the role's default would not come in its place.
         remedy = "take the line away for the default" if default != "" else 'write ""'
@@ -188,8 +243,40 @@ def _check_value(host: Host, variable: str, option: Values, checked: dict[tuple[
     key = (variable if is_plain(raw) else f"{variable} of {host.name}", id(raw))
     if key not in checked:
         secret = {"no_log": True} if SECRET.search(variable) else {}
-        checked[key] = spec_problems(value, {**option, **secret}, variable)
+        found = spec_problems(value, {**option, **secret}, variable)
+        former = roles.renamed["values"]
+        checked[key] = [next(iter(renamed_value(value, one["path"], former)), one) for one in found]
     host.add_all(checked[key])
+
+
+def check_readers(estate: Estate) -> None:
+    """Check that each input of a role is written for a host on which the role reads it."""
+    if estate.rootless or estate.unwired:
+        return
+    runs, roles = estate.runs, dict[str, list[str]]()
+    for role in runs:
+        for variable in estate.roles.options.get(role, ()):
+            roles.setdefault(variable, []).append(role)
+    # A host that no play reaches is for other playbooks.
+    reached = {name for on in runs.values() for name in on}
+    unread, read = dict[tuple[str, str, int], tuple[Host, dict[str, Any]]](), set[tuple[str, str, int]]()
+    former = estate.roles.renamed["values"]["runtime"]
+    known = (host for host in estate.hosts if not host.is_loose and host.raw.get("runtime") not in former)
+    for host in (host for host in known if host.name in reached):
+        for variable in (name for name in host.raw if name in roles and name not in host.written):
+            place = place_of(host.raw[variable])
+            if not place or not place.path or Path(place.path).name == WIRING:
+                continue
+            key = (variable, str(place.path), place.line_num or 0)
+            if any(variable not in runs[role].get(host.name, {variable}) for role in roles[variable]):
+                read.add(key)
+                continue
+            file = "/".join(Path(place.path).parts[-2:]).removeprefix("all/")
+            entry = applications.key_of(variable, str(host.raw.get("runtime")))
+            unread.setdefault(key, (host, {"variable": variable, "roles": roles[variable], "file": file, "key": entry}))
+    for key, (host, about) in unread.items():
+        if key not in read:
+            host.add_all(unread_variables([about]))
 
 
 def check_names(estate: Estate) -> None:
@@ -199,6 +286,8 @@ def check_names(estate: Estate) -> None:
     folder = shown_path(estate.inventory)
     for host in estate.hosts:
         host.add_all(unknown_variables([name for name in host.raw if name not in host.written], list(known), roles))
+        if estate.unwired or host.is_loose:
+            continue
         own = [need for need in estate.needs if host.name in need["hosts"]]
         for found in missing_variables(own, options, list(host.raw), list(estate.groups), folder):
             key = applications.key_of(found["path"][0], str(host.raw.get("runtime")))
@@ -211,7 +300,7 @@ def check_names(estate: Estate) -> None:
 def check_hosts(estate: Estate) -> None:
     """Check how the inputs of each host fit together, and the files that they name."""
     options = estate.roles.options.get("proxy", {})
-    for host in estate.hosts:
+    for host in estate.hosts if not estate.unwired else ():
         if any(name in host.values for name in options):
             inputs = {
                 name: spec_values(host.values.get(name), option, name)
@@ -223,6 +312,17 @@ def check_hosts(estate: Estate) -> None:
             host.evaluate(_PERMITTED)
         host.add_all(found for check in HOST_CHECKS for found in check(host.values, estate))
         host.add_all(endpoint_problems(estate.endpoints.get(host.name, {})))
+        _check_source(estate, host)
+
+
+def _check_source(estate: Estate, host: Host) -> None:
+    """Check that an application's source is there, where it is a folder."""
+    if "app_name" not in host.values or "app_source" not in estate.roles.known or host.values.get("app_archive"):
+        return
+    given = host.evaluate("app_source") if "app_source" in host.raw else None
+    usual = host.templar.template(estate.roles.defaults["app_source"]) if given is None else ""
+    for found in source_folder_problems(host.values, given, str(usual)):
+        host.add({**found, "path": ["app_name"]} if given is None else found)
 
 
 def check_machines(estate: Estate) -> None:
@@ -239,12 +339,14 @@ def check_machines(estate: Estate) -> None:
 
 CHECKS: tuple[Callable[[Estate], None], ...] = (
     check_controller,
+    check_renamed,
     check_applications,
     check_shape,
     check_unfilled,
     check_addresses,
     check_keys,
     check_values,
+    check_readers,
     check_names,
     check_hosts,
     check_machines,

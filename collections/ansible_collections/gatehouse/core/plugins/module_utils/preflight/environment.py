@@ -13,14 +13,19 @@ from typing import Any
 from .problem import Problem, wrong
 
 _EXAMPLE = "change-me"
+# Characters, as derived_secret wants them.
+_PASSPHRASE = 16
 # Of the files of variables that Ansible reads.
 _ENDINGS = (".yml", ".yaml", ".json")
 
 
-def group_problems(groups: Mapping[str, Sequence[str]], applications: Sequence[str]) -> list[Problem]:
+def group_problems(
+    groups: Mapping[str, Sequence[str]], applications: Sequence[str], asked: Collection[str] = ()
+) -> list[Problem]:
     """Return what is wrong with the groups of an environment: no host is a proxy, or one has no application.
 
-    `groups`: Ansible's; `applications`: the names of the entries. A host may be in several of them.
+    `groups`: Ansible's; `applications`: the names of the entries; `asked`: the upstreams that sites name. A host may be
+    in several groups.
     """
     problems = []
     if not groups.get("proxies"):
@@ -33,27 +38,23 @@ def group_problems(groups: Mapping[str, Sequence[str]], applications: Sequence[s
             problem = f"host {host} is in the group apps and in the group of no application"
             remedy = "write an entry with the name of its group in group_vars/all/applications.yml"
             problems.append(wrong([host], problem, remedy))
-    # A misspelt group has been told of.
+    # A misspelt group is named where the application is.
     if all(groups.get(group) for group in ("proxies", *applications)):
-        problems += unreached_hosts(groups, placed)
-    return problems
-
-
-def unreached_hosts(groups: Mapping[str, Sequence[str]], placed: Collection[str]) -> list[Problem]:
-    """Return a warning for each host that is in the group of an application that no entry describes.
-
-    `placed`: the hosts in applications' groups. A host in several groups, or in one that `children` make, is the
-    operator's own affair.
-    """
-    known = {*placed, *groups.get("proxies", ()), *groups.get("apps", ()), *groups.get("ungrouped", ())}
-    problems = []
-    for group, hosts in groups.items():
-        lost = [host for host in hosts if host not in known]
-        if group not in ("all", "ungrouped") and lost and lost == list(hosts):
+        for group in unclaimed_groups(groups, applications):
+            lost = list(groups[group])
             problem = f"group {group} is neither proxies nor an application's: no play reaches {', '.join(lost)}"
             remedy = f"write an entry with name: {group} in group_vars/all/applications.yml, or remove the group"
-            problems.append(wrong([lost[0]], problem, remedy, "warning"))
+            problems.append(wrong([lost[0]], problem, remedy, "error" if group in asked else "warning"))
     return problems
+
+
+def unclaimed_groups(groups: Mapping[str, Sequence[str]], applications: Sequence[str]) -> list[str]:
+    """Return the groups of which no host is a proxy or has an application, as that of one which no entry describes.
+
+    A host in several groups, or in one that `children` make, is the operator's own affair.
+    """
+    known = {host for group in ("proxies", "apps", "ungrouped", *applications) for host in groups.get(group) or ()}
+    return [group for group, hosts in groups.items() if group != "all" and hosts and not known.intersection(hosts)]
 
 
 def ownerless_files(names: Mapping[str, Iterable[str]], known: Mapping[str, Iterable[str]]) -> list[Problem]:
@@ -77,17 +78,30 @@ def ownerless_files(names: Mapping[str, Iterable[str]], known: Mapping[str, Iter
     return problems
 
 
-def example_secrets(values: Mapping[str, Any]) -> list[Problem]:
-    """Return the names of secrets that still have the value of vault.example.yml, as problems."""
-    return [
-        wrong(
-            [name],
-            "has the value of the example",
-            "write a secret of your own, such as `openssl rand -base64 24` prints",
-        )
-        for name, value in values.items()
-        if isinstance(value, str) and value.startswith(_EXAMPLE)
-    ]
+def weak_secrets(values: Mapping[str, Any]) -> list[Problem]:
+    """Return the secrets that still have the value of vault.example.yml, and passphrases that are too short."""
+    remedy = "write a secret of your own, such as `openssl rand -base64 24` prints"
+    problems = []
+    for name, value in values.items():
+        if isinstance(value, str) and value.startswith(_EXAMPLE):
+            problems.append(wrong([name], "has the value of the example", remedy))
+        elif name.endswith("_passphrase") and isinstance(value, str) and len(value) < _PASSPHRASE:
+            problems.append(wrong([name], f"is shorter than {_PASSPHRASE} characters", remedy))
+    return problems
+
+
+def unread_variables(places: Iterable[Mapping[str, Any]]) -> list[Problem]:
+    """Return the inputs of roles that are written for hosts on which the role does not run.
+
+    `places`: [{variable, file, roles: those that read it, key: where an entry of applications says it, or ''}].
+    """
+    problems = []
+    for one in places:
+        roles = " or ".join(one["roles"])
+        problem = f"is an input of the role {roles}, which runs on no host that {one['file']} is for"
+        remedy = f"write {one['key']}: in the application's entry" if one["key"] else "write it for hosts that run it"
+        problems.append(wrong([one["variable"]], problem, f"{remedy}, or remove it"))
+    return problems
 
 
 def purge_problems(purges: Any, sites: Sequence[str]) -> list[Problem]:

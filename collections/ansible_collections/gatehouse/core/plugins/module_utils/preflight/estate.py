@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .evaluation import Host, Problems
-from .problem import Problem
+from .problem import Problem, numbered
 from .project import Load, Need, Roles
 
 # What the proxies look at of a host's endpoint.
@@ -36,6 +36,10 @@ class Estate:
     certificates: dict[tuple[str, ...], list[Problem]] = field(default_factory=dict)
     # Without the group proxies, which all of the wiring reads.
     rootless: bool = False
+    # An environment without the wiring, so that most inputs are missing.
+    unwired: bool = False
+    # Upstreams that a missing group or application would make.
+    absent: set[str] = field(default_factory=set)
 
     @property
     def groups(self) -> dict[str, list[str]]:
@@ -66,3 +70,32 @@ class Estate:
             if about.get("tls_endpoint_mode") != "none":
                 found[host.name] = about
         return found
+
+    @cached_property
+    def asked(self) -> set[str]:
+        """Return the upstreams that locations name, as far as it is written plainly."""
+        sites = [site for host in self.hosts for _, site in numbered(host.raw.get("proxy_sites"))]
+        locations = [location for site in sites for _, location in numbered(site.get("locations"))]
+        return {str(location["upstream"]) for location in locations if location.get("upstream")}
+
+    @cached_property
+    def opened(self) -> dict[str, dict[str, Any]]:
+        """Return {host: {addresses, ports: those of its firewall_services}} of the hosts behind the proxies."""
+        found = {}
+        for host in self.hosts:
+            services = host.values.get("firewall_services")
+            if "proxies" in host.raw["group_names"] or not isinstance(services, list):
+                continue
+            addresses = {str(host.evaluate(name)) for name in ("private_address", "ansible_host") if name in host.raw}
+            found[host.name] = {"addresses": addresses, "ports": {one.get("port") for _, one in numbered(services)}}
+        return found
+
+    @cached_property
+    def runs(self) -> dict[str, dict[str, set[str]]]:
+        """Return {role: {host: the inputs that each of its plays gives, whatever the inventory says}}."""
+        runs: dict[str, dict[str, set[str]]] = {}
+        for need in self.needs:
+            for name in need["hosts"]:
+                given = set(need["given"])
+                runs.setdefault(need["role"], {})[name] = given & runs.get(need["role"], {}).get(name, given)
+        return runs

@@ -44,7 +44,7 @@ def place_of(value: Any) -> Any:
 
 
 def _place_of_entry(key: Any, value: Any) -> Any:
-    """Return the place of one entry of a mapping: its value's, but a container's is where its key stands."""
+    """Return the place of one entry of a mapping: its value's, but a container's is where its key is written."""
     at_value, at_key = place_of(value), place_of(key)
     if at_value and at_key and isinstance(value, (Mapping, list)) and at_key.path == at_value.path:
         return at_key if 0 <= (at_value.line_num or 0) - (at_key.line_num or 0) <= 3 else at_value
@@ -128,6 +128,10 @@ class Host:
                         value = value[part]
                     if variable in raw and place_of(raw[variable]) == place_of(value):
                         self.written[variable] = (*self.application, *path)
+        # By one of these an inventory is an environment, which the wiring belongs to.
+        self.in_environment = any(name in raw for name in ("environment_name", "lab_name", "applications", "machine"))
+        # Whether an application without an entry runs here, as loose variables: so they were written before.
+        self.is_loose = self.in_environment and not self.application and "app_name" in raw
 
     def place(self, path: ValuePath) -> Any:
         """Return the place of a part, or of the nearest part around it."""
@@ -180,7 +184,7 @@ class Host:
             message, remedy = cause.sentence, cause.remedy
         secret = self._is_secret(path)
         # A template may fail because of another that it uses: that one is reported, once for all its users. But
-        # one that is read through hostvars[...] is right where it stands.
+        # one that is read through hostvars[...] is right where it is written.
         if not message.startswith("'hostvars'"):
             path = self._find(place_of(getattr(cause, "obj", None))) or path
         groups: Any = self.raw["groups"]

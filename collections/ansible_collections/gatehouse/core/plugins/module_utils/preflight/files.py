@@ -10,14 +10,18 @@ from ansible.errors import AnsibleError
 from .certificates import certificate_files, certificate_problems, unreadable_file
 from .estate import Estate
 from .problem import Problem, wrong
+from .renamed import renamed_in_page
 
 
 def missing_files(estate: Estate, files: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
-    """Yield the files [{path, file}] that are not where `copy` would look for them, as problems."""
+    """Yield as problems the files [{path, file}] that are not where `copy` would look, and pages' names of before."""
     for wanted in files:
         try:
-            estate.find(wanted["file"])
-        except AnsibleError:
+            path = estate.find(wanted["file"])
+            if wanted["path"][-1] == "error_page":
+                renamed = estate.roles.renamed["page_variables"]
+                yield from renamed_in_page(estate.read(path), wanted["path"], wanted["file"], renamed)
+        except (AnsibleError, OSError, UnicodeDecodeError):
             problem = f"names {wanted['file']}, which is no file that can be read"
             yield wrong(wanted["path"], problem, "put it there, or correct the path")
 

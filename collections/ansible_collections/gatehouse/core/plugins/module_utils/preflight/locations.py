@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..input_error import InputError
@@ -34,7 +34,7 @@ _FRAMING = (
     "connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 )  # fmt: skip
 _ANSWER_FRAMING = (*_FRAMING, "content-type", "date", "server")
-# Variables of which one tells the sites of a shared cache apart.
+# Variables of which one distinguishes the sites of a shared cache.
 _WHICH_SITE = re.compile(r"\$(host|http_host|server_name)\b")
 
 
@@ -50,11 +50,12 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     return f"write one of {', '.join(sorted(known))}" if known else "add it, or take this away"
 
 
-def location_problems(estate: Mapping[str, Any]) -> list[Problem]:
+def location_problems(estate: Mapping[str, Any], absent: Collection[str] = ()) -> list[Problem]:
     """Return what is wrong with the locations of one proxy's sites, paths beginning with proxy_sites.
 
     `estate`: the role's variables with their defaults; one that is left out could not be evaluated, and then nothing
-    is said of the names in it.
+    is said of the names in it. `absent`: upstreams of which the inventory lacks the group or the application, which is
+    reported there.
     """
     problems, users = [], _zone_users(estate.get("proxy_sites"))
     for index, site in numbered(estate.get("proxy_sites")):
@@ -63,7 +64,7 @@ def location_problems(estate: Mapping[str, Any]) -> list[Problem]:
         for place, location in numbered(site.get("locations")):
             own = [*_answers(location), *_path(location), *_static(location), *_together(location)]
             own += [*_fastcgi(estate, location)]
-            own += [*_named(estate, location), *_cache(location, users), *_headers(location), *_times(location)]
+            own += [*_named(estate, location, absent), *_cache(location, users), *_headers(location), *_times(location)]
             own += [*_access(location), *_limits(location)]
             key = (str(location.get("path")), str(location.get("match")))
             if key in seen:
@@ -89,7 +90,7 @@ def _answers(location: Mapping[str, Any]) -> Iterator[Problem]:
         text = "is missing, and so are redirect.to and static.dir: nothing would answer"
         yield wrong(["upstream"], text, "write one of the three")
     for keys in chosen[1:]:
-        yield wrong(keys, f"stands beside {'.'.join(chosen[0])}, and only one can answer", "keep one of them")
+        yield wrong(keys, f"is beside {'.'.join(chosen[0])}, and only one can answer", "keep one of them")
     if len(chosen) != 1 or chosen[0] == ("upstream",):
         return
     who = ".".join(chosen[0])
@@ -185,7 +186,7 @@ def _fastcgi(estate: Mapping[str, Any], location: Mapping[str, Any]) -> Iterator
             yield wrong(["upstream"], text, "take it out of next_upstream")
 
 
-def _named(estate: Mapping[str, Any], location: Mapping[str, Any]) -> Iterator[Problem]:
+def _named(estate: Mapping[str, Any], location: Mapping[str, Any], absent: Collection[str]) -> Iterator[Problem]:
     """Yield names of upstreams, caches and limits that there are not."""
     named: list[tuple[list[Any], str, Any, str]] = [
         (["upstream"], "upstream", location.get("upstream"), "proxy_upstreams"),
@@ -194,6 +195,8 @@ def _named(estate: Mapping[str, Any], location: Mapping[str, Any]) -> Iterator[P
     for key, variable in (("rate_limits", "proxy_rate_limits"), ("connection_limits", "proxy_connection_limits")):
         named += [([key, n, "name"], "limit", one.get("name"), variable) for n, one in numbered(location.get(key))]
     for path, kind, name, variable in named:
+        if kind == "upstream" and name in absent:
+            continue
         if isinstance(name, str) and name and variable in estate and name not in (known := _names(estate[variable])):
             text = f"names the {kind} {json.dumps(name)}, which {variable} lacks"
             yield wrong(path, text, _nearest(name, known))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-_WIRING = "wiring.yml"
+WIRING = "wiring.yml"
 # How a problem of an application's entry begins.
 _ENTRY = "applications["
 # The value that a problem shows: `port 70000 is ...`, `... must be an integer, got "x"`.
@@ -63,14 +63,14 @@ def problem_report(problems: Sequence[Mapping[str, Any]], values: Sequence[Mappi
 
 
 def without_wiring(problems: Sequence[Mapping[str, Any]], rootless: bool) -> list[dict[str, Any]]:
-    """Return the problems with those of the wiring told by their cause, since nobody edits that file.
+    """Return the problems with those of the wiring named by their cause, since nobody edits that file.
 
     `problems`: as for problem_report, with order: (path, line, column), and `missing`: the undefined name that a
     template uses; `rootless`: whether groups are missing that all of the wiring reads. A name that is missing is to be
     written in group_vars/all, once. A value that was reported where it was written is not reported again, nor what is
     made of one that was reported in an application's entry.
     """
-    wired = [problem for problem in problems if Path(problem["order"][0]).name == _WIRING]
+    wired = [problem for problem in problems if Path(problem["order"][0]).name == WIRING]
     kept = [dict(problem) for problem in problems if problem not in wired]
     # What the wiring makes of a value keeps the value's place, and what is wrong with it was said there.
     said_of_entry = {tuple(problem["order"]) for problem in kept if problem["text"].startswith(_ENTRY)}
@@ -80,6 +80,8 @@ def without_wiring(problems: Sequence[Mapping[str, Any]], rootless: bool) -> lis
     for problem in () if rootless else wired:
         name, shown = problem["missing"], _SHOWN.search(problem["text"])
         words = name or (shown[1] if shown else "")
+        if problem["text"].endswith("is not shown") and kept:
+            continue  # what a secret that was reported makes, which is not shown
         if words and re.search(rf"(?<![\w.]){re.escape(words)}(?![\w.])", said):
             continue
         if not name:

@@ -8,6 +8,7 @@ Pure: paths lead into the host's variables. What has the wrong shape is left to 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from .problem import wrong
@@ -16,7 +17,7 @@ from .problem import wrong
 _NEEDS = {
     "app_source_archive": {
         "location": ("there is no source", "a path or an address"),
-        "sha256": ("nobody could tell another archive from this one", "what `sha256sum` prints"),
+        "sha256": ("nobody could distinguish another archive from this one", "what `sha256sum` prints"),
     },
     "app_source_git": {
         "repository": ("there is no source", "a path or an address"),
@@ -42,8 +43,31 @@ def _problems(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             if not values[name].get(field):
                 yield wrong([name, field], f"is missing, so {else_}", f"write {remedy}")
     for name in written[1:]:
-        text = f"stands beside {written[0]}, and a release has one source"
+        text = f"is beside {written[0]}, and a release has one source"
         yield wrong([name], text, "keep one of them")
+
+
+def source_folder_problems(values: Mapping[str, Any], given: Any, usual: str) -> list[dict[str, Any]]:
+    """Return what is wrong with the folder of a host's application: [{path, problem, remedy, level}].
+
+    `values`: as for source_problems; `given`: app_source as the inventory says it, or None; `usual`: the role's
+    default. The default's absence is a warning, since a run of the proxies alone needs no source.
+    """
+    if any(isinstance(values.get(name), Mapping) and any(values[name].values()) for name in _NEEDS):
+        return []
+    folder = Path(usual if given is None else str(given)).expanduser()
+    if not folder.is_absolute():
+        text = f"{given} is relative, and each playbook would begin elsewhere"
+        return [wrong(["app_source"], text, f'write "{{{{ inventory_dir }}}}/{given}", or an absolute path')]
+    if folder.is_dir():
+        return []
+    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    if given is None:
+        text = f"has no source: {shown} is no folder of this machine, so nothing can be built from it"
+        remedy = "put the application's source there, or write source: and where it is"
+        return [{**wrong(["app_source"], text, remedy), "level": "warning"}]
+    text = f"{given} is no folder of this machine"
+    return [wrong(["app_source"], text, "write where the application's source is")]
 
 
 def egress_problems(values: Mapping[str, Any], applications: Iterable[str]) -> list[dict[str, Any]]:

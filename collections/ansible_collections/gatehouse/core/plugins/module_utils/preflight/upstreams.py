@@ -8,7 +8,7 @@ https://nginx.org/en/docs/http/ngx_http_upstream_module.html
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ..members import host_name, is_address, verified_name
@@ -31,7 +31,7 @@ def upstream_problems(upstreams: Any, hosts: Sequence[str] = ()) -> list[Problem
         found = [*_members(upstream, title, hosts), *_retries(upstream), *_times(upstream), *_verified(upstream, title)]
         owner = owners.setdefault(name.lower(), name)
         if owner != name:
-            text = f"{name} is {owner} in other letters, and nginx does not tell them apart"
+            text = f"{name} is {owner} in other letters, and nginx does not distinguish them"
             found.append(wrong(["name"], text, "give each its own name"))
         problems += [{**one, "path": ["proxy_upstreams", index, *one["path"]]} for one in found]
     return problems
@@ -146,6 +146,43 @@ def transport_problems(estate: Mapping[str, Any], hosts: Mapping[str, Mapping[st
                 remedy = f"write transport: {said['tls_endpoint_mode']}, or change tls_endpoint_mode of that host"
                 problems.append(wrong(["proxy_upstreams", index, "transport"], text, remedy))
                 break
+    return problems
+
+
+def replaced_pools(upstreams: Any, applications: Sequence[str], asked: Collection[str]) -> list[Problem]:
+    """Return a problem where a list of pools hides those of applications that sites name, in `absent`.
+
+    `upstreams`: proxy_upstreams as an inventory says it; `applications`: their names; `asked`: the upstreams that sites
+    name.
+    """
+    names = {upstream.get("name") for _, upstream in numbered(upstreams)}
+    lost = [name for name in applications if name in asked and name not in names]
+    if not lost:
+        return []
+    text = f"takes the place of the pools that follow from the applications, and sites name {', '.join(lost)}"
+    return [{**wrong(["proxy_upstreams"], text, "call it extra_upstreams: they are added to those"), "absent": lost}]
+
+
+def closed_ports(upstreams: Any, opened: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
+    """Return the members whose host lets nobody in on their port.
+
+    `upstreams`: proxy_upstreams with its defaults; `opened`: {host of the inventory: {addresses: its own, ports: of
+    its firewall_services}}.
+    """
+    hosts = {address: name for name, host in opened.items() for address in host["addresses"]}
+    problems = []
+    for index, upstream in numbered(upstreams):
+        for place, member in numbered(upstream.get("members")):
+            host, port = hosts.get(str(member.get("address"))), member.get("port")
+            if host is None or port in opened[host]["ports"]:
+                continue
+            ports = sorted(opened[host]["ports"])
+            text = f"{port} of member {member.get('name')} is closed on host {host}, whose firewall opens"
+            text += f" {', '.join(str(one) for one in ports) or 'none'}"
+            remedy = f"add it to firewall_services of {host}"
+            if ports:
+                remedy = f"write {ports[0] if len(ports) == 1 else 'one of these'}, or {remedy}"
+            problems.append(wrong(["proxy_upstreams", index, "members", place, "port"], text, remedy))
     return problems
 
 
