@@ -45,7 +45,8 @@ def transient(name: str, command: list[str], confinement: list[str], timeout: in
     """Give the command that runs another one in a transient unit `name`, and ends with its status and output."""
     words = ["systemd-run", "--quiet", "--pipe", "--wait", "--collect", f"--unit={name}"]
     words += [f"--property={line}" for line in (*confinement, f"RuntimeMaxSec={timeout}")]
-    return [*words, "--", *command]
+    # systemd would put variables of the environment in place of what a script of ours writes as `$NAME`.
+    return [*words, "--", *(word.replace("$", "$$") for word in command)]
 
 
 def kill(name: str) -> None:
