@@ -36,7 +36,7 @@ INTERNAL = {
 }  # fmt: skip
 # How an entry of `applications` names the inputs of a role, and in which order the roles come.
 ENTRY = {"app": "", "rollout": "rollout.", "tls_endpoint": "tls_endpoint."}
-RUNTIMES = sorted(path.name for path in ROOT.glob("roles/*_app"))
+RUNTIMES = sorted(path.parts[-3] for path in ROOT.glob("roles/*_app/meta/argument_specs.yml"))
 ENTRY |= {role: f"{role.removesuffix('_app')}." for role in RUNTIMES}
 ORDER = [
     "app", *RUNTIMES, "rollout", "tls_endpoint", "proxy", "certificate", "internal_ca", "firewall", "base", "verify",
