@@ -36,10 +36,11 @@ INTERNAL = {
 }  # fmt: skip
 # How an entry of `applications` names the inputs of a role, and in which order the roles come.
 ENTRY = {"app": "", "rollout": "rollout.", "tls_endpoint": "tls_endpoint."}
-ENTRY |= {f"{runtime}_app": f"{runtime}." for runtime in ("python", "node", "rails", "laravel")}
+RUNTIMES = sorted(path.parts[-3] for path in ROOT.glob("roles/*_app/meta/argument_specs.yml"))
+ENTRY |= {role: f"{role.removesuffix('_app')}." for role in RUNTIMES}
 ORDER = [
-    "app", "python_app", "node_app", "rails_app", "laravel_app", "rollout", "tls_endpoint", "proxy", "certificate",
-    "internal_ca", "firewall", "base", "verify", "preflight", "nginx", "lab",
+    "app", *RUNTIMES, "rollout", "tls_endpoint", "proxy", "certificate", "internal_ca", "firewall", "base", "verify",
+    "preflight", "nginx", "lab",
 ]  # fmt: skip
 HEAD = """# Inputs
 
