@@ -49,6 +49,14 @@ def test_a_folder_that_others_may_enter_is_refused(folder: Path, mode: int) -> N
         pass
 
 
+def test_a_folder_of_somebody_else_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.mkdir(mode=0o700)
+    monkeypatch.setattr(lock.os, "geteuid", lambda: folder.stat().st_uid + 1)
+    with pytest.raises(lock.LockedError, match="root alone may enter"), lock.locked("shop"):
+        pass
+    assert list(folder.iterdir()) == []
+
+
 def test_no_link_is_followed(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     folder.symlink_to(tmp_path / "elsewhere")
