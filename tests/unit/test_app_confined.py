@@ -102,6 +102,14 @@ def test_what_is_planted_in_place_of_a_shared_folder_is_refused(
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_a_link_in_place_of_the_shared_folder_itself_is_not_followed(releases: Any, tmp_path: Path) -> None:
+    (tmp_path / "victim").mkdir(mode=0o777)
+    (releases.home / "shared").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match="shared"):
+        releases.make_shared("uploads")
+    assert list((tmp_path / "victim").iterdir()) == []
+
+
 def test_a_tree_becomes_roots_without_what_is_no_file(utils: Any, tmp_path: Path) -> None:
     release = tmp_path / "release"
     (release / "bin").mkdir(parents=True)
