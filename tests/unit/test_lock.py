@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -51,7 +52,7 @@ def test_a_folder_that_others_may_enter_is_refused(folder: Path, mode: int) -> N
 
 def test_a_folder_of_somebody_else_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.mkdir(mode=0o700)
-    monkeypatch.setattr(lock.os, "geteuid", lambda: folder.stat().st_uid + 1)
+    monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
     with pytest.raises(lock.LockedError, match="root alone may enter"), lock.locked("shop"):
         pass
     assert list(folder.iterdir()) == []
