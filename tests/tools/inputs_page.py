@@ -44,7 +44,7 @@ ORDER = [
 HEAD = """# Inputs
 
 Every input that an environment may set, with its default. `make docs` writes this page from the roles' specs;
-`ansible-doc -t role -r roles <role>` shows the same with every word. What stands in `inventories/wiring.yml` is a
+`ansible-doc -t role -r roles <role>` shows the same with every word. What is in `inventories/wiring.yml` is a
 default too.
 
 An input can be written for all hosts (`group_vars/all/`), for a group (`group_vars/proxies/`,
@@ -89,7 +89,7 @@ def specs() -> dict[str, dict[str, Any]]:
 
 
 def set_by_the_project() -> set[str]:
-    """Return what the wiring sets, and what stands in `vars` of a playbook or of a runtime's role."""
+    """Return what the wiring sets, and what is in `vars` of a playbook or of a runtime's role."""
     wiring = yaml.safe_load((ROOT / "inventories" / "wiring.yml").read_text())
     found = set(itertools.chain.from_iterable(group for group in wiring.values() if isinstance(group, dict)))
     files = [*ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("roles/*_app/tasks/*.yml"), ROOT / "site.yml"]
@@ -151,7 +151,7 @@ def default_of(option: Mapping[str, Any]) -> str:
 def rows(path: str, key: str | None, options: Mapping[str, Any]) -> Iterator[str]:
     """Yield a row for each option, and after it those within it.
 
-    `path`: what stands before its name. `key`: its key in an entry, '' within another option; None for no such column.
+    `path`: what is before its name. `key`: its key in an entry, '' within another option; None for no such column.
     """
     for name, option in options.items():
         cells = [f"`{path}{name}`", *([] if key is None else [key and f"`{key}`"]), type_of(option), default_of(option)]

@@ -141,7 +141,7 @@ def test_a_name_that_the_wiring_misses_is_to_be_written_in_group_vars() -> None:
     ]
 
 
-def test_a_name_that_another_problem_tells_of_is_said_once() -> None:
+def test_a_name_that_another_problem_names_is_said_once() -> None:
     host = problem("host p1 has no public_address", "env/hosts.yml:4")
     wired = problem("v uses public_address, which is not defined", "env/wiring.yml:9", "public_address")
     assert without_wiring([host, wired], False) == [host]

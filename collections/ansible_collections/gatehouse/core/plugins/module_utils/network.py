@@ -14,7 +14,7 @@ from ansible_collections.gatehouse.core.plugins.module_utils.input_error import 
 
 
 def _zoned(value: Any) -> bool:
-    """Tell an address that names an interface of one host (RFC 4007 11: fe80::1%eth0), and means nothing elsewhere."""
+    """Return whether an address names an interface (RFC 4007 11: fe80::1%eth0), and means nothing elsewhere."""
     return isinstance(value, str) and "%" in value
 
 

@@ -26,10 +26,6 @@ class Estate:
     needs: Sequence[Need]
     inventory: Path
     certificate_days: int
-    # The table of names of before, files/renamed.yml of the role.
-    renamed: Mapping[str, Any]
-    # The file that joins the roles in every environment.
-    wiring: Path
     load: Load
     # The path of a file on the controller, where `copy` looks for it, and its text, vaulted or not; else AnsibleError.
     find: Callable[[str], str]
@@ -88,7 +84,7 @@ class Estate:
         found = {}
         for host in self.hosts:
             services = host.values.get("firewall_services")
-            if "proxies" in host.raw["group_names"] or host.is_loose or not isinstance(services, list):
+            if "proxies" in host.raw["group_names"] or not isinstance(services, list):
                 continue
             addresses = {str(host.evaluate(name)) for name in ("private_address", "ansible_host") if name in host.raw}
             found[host.name] = {"addresses": addresses, "ports": {one.get("port") for _, one in numbered(services)}}
