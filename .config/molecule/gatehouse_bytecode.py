@@ -1,8 +1,7 @@
 """Keeps what Python compiles of modules in zip files, on the scenarios' hosts.
 
 Ansible sends each module as a zip with the library that all modules share, and Python keeps no bytecode of what it
-imports from a zip: it compiles that library anew for each module, and twice, a third of what a module costs. What is
-kept is found by its source.
+imports from a zip: compiling that library anew is a third of what a module costs. What is kept is found by its source.
 """
 
 from __future__ import annotations
