@@ -29,14 +29,21 @@ ROOT = Path(__file__).resolve().parents[1]
 WORDS = (
     "app",
     "command",
+    "fail",
+    "format",
+    "grep",
     "host",
     "internal_ca_replace",
+    "lines",
     "purge_path",
     "purge_prefix",
     "purge_site",
     "reason",
     "release",
     "remove_data",
+    "request",
+    "since",
+    "until",
     "version",
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -7,6 +7,7 @@ import http.client
 import socket
 import ssl
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -21,10 +22,13 @@ description:
   - Runs on a proxy. Asks each endpoint for one page, over plain HTTP, or over TLS with the member's name and
     certificate checked, and with the proxy's own certificate where the transport is C(mtls).
   - Asks again, a second later, until the answer is the wanted one or O(tries) are over; then it fails, with what came.
+  - With O(report), each endpoint is asked once, all at the same time, and none fails.
   - Changes nothing. Needs Python's standard library only.
 options:
   endpoints:
-    description: "C({member, upstream, transport, address, port, tls_name, headers}); see P(member_endpoints#filter)."
+    description:
+      - "C({member, upstream, transport, address, port, tls_name, headers}); see P(member_endpoints#filter)."
+      - "For a report, C(gate) says what is wanted of one, C({path, status, body})."
     type: list
     elements: dict
     required: true
@@ -40,6 +44,7 @@ options:
   ca: {description: File with the authorities of the members., type: path, default: ''}
   certificate: {description: File with the proxy's certificate and its chain., type: path, default: ''}
   key: {description: File with its key., type: path, default: ''}
+  report: {description: "Whether to return what came, whatever it is.", type: bool, default: false}
 author: Gatehouse
 """
 
@@ -51,10 +56,18 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-answers: {description: "What each endpoint answered, as text.", type: list, elements: str, returned: always}
+answers: {description: "What each endpoint answered, as text.", type: list, elements: str, returned: no report}
+members:
+  description: "C({member, upstream, status, ms, problem}) of each endpoint. C(status) is 0 where none came, C(problem)
+    is empty for the wanted answer."
+  type: list
+  elements: dict
+  returned: "with O(report)"
 """
 
 BODY_LIMIT = 1 << 20  # bytes of an answer that are looked at
+AT_ONCE = 16  # endpoints that are asked at the same time for a report
+SERVER_ERROR = 500  # a status from here on is the server's own failure (RFC 9110, 15.6)
 
 
 class Connection(http.client.HTTPConnection):
@@ -93,25 +106,48 @@ def headers_of(endpoint: dict[str, Any], options: dict[str, Any]) -> dict[str, s
     return {**endpoint["headers"], **named}
 
 
-def ask(endpoint: dict[str, Any], options: dict[str, Any]) -> str:
-    """Make one request; '' for the answer that is wanted, otherwise what came instead."""
+def request(endpoint: dict[str, Any], options: dict[str, Any]) -> tuple[int, str, str, str]:
+    """Make one request; (status, body, Location, ''), or what came instead of an answer as the last of these."""
     ends = time.monotonic() + options["timeout"]
     try:
         connection = Connection(endpoint, trust_of(endpoint, options), options["timeout"])
         limit(connection, ends)
     except OSError as error:
-        return f"no TLS with {options['ca']}, {options['certificate']} and {options['key']}: {error}"
+        return 0, "", "", f"no TLS with {options['ca']}, {options['certificate']} and {options['key']}: {error}"
     try:
         headers = {"User-Agent": "gatehouse-health", "Connection": "close", **headers_of(endpoint, options)}
         connection.request("GET", options["path"], headers=headers)
         answer = connection.getresponse()
         text = answer.read(BODY_LIMIT).decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
-        return visible_line(str(error)) or type(error).__name__
+        return 0, "", "", visible_line(str(error)) or type(error).__name__
     finally:
         connection.close()
-    wanted, location = (options["status"], options["body"]), answer.getheader("Location") or ""
-    return visible_line(health.refusal(wanted, answer.status, text, location))
+    return answer.status, text, answer.getheader("Location") or "", ""
+
+
+def ask(endpoint: dict[str, Any], options: dict[str, Any]) -> str:
+    """Make one request; '' for the answer that is wanted, otherwise what came instead."""
+    status, text, location, problem = request(endpoint, options)
+    wanted = (options["status"], options["body"])
+    return problem or visible_line(health.refusal(wanted, status, text, location))
+
+
+def reported(endpoint: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Make one request, and return one entry of `members` (see RETURN).
+
+    Where nothing says what is wanted, any answer is good that is no failure of the server.
+    """
+    gate = endpoint.get("gate") or {}
+    began = time.monotonic()
+    status, text, location, problem = request(endpoint, {**options, **gate})
+    took = round((time.monotonic() - began) * 1000)
+    if not problem and gate:
+        problem = visible_line(health.refusal((gate["status"], gate["body"]), status, text, location))
+    elif not problem and status >= SERVER_ERROR:
+        problem = f"status {status}"
+    about = {key: endpoint[key] for key in ("member", "upstream")}
+    return {**about, "status": status, "ms": took, "problem": problem}
 
 
 def probe(endpoint: dict[str, Any], options: dict[str, Any]) -> str:
@@ -139,10 +175,15 @@ def main() -> None:
             "ca": {"type": "path", "default": ""},
             "certificate": {"type": "path", "default": ""},
             "key": {"type": "path", "default": "", "no_log": False},
+            "report": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     options = module.params
+    if options["report"]:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            members = list(pool.map(lambda endpoint: reported(endpoint, options), options["endpoints"]))
+        module.exit_json(changed=False, members=members)
     problems = []
     for endpoint in options["endpoints"]:
         if problem := probe(endpoint, options):
