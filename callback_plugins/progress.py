@@ -215,7 +215,7 @@ class Guarded(Default):  # type: ignore[misc]
         self._display.display("", screen_only=True, newline=False)  # takes a status line away
         try:
             for color, lines in groupby(document, key=lambda line: line[1]):
-                self._write("\n".join(visible(line[0]) for line in lines), color=color or None)
+                self._write("".join(f"{visible(line[0])}\n" for line in lines), color=color or None)
             sys.stdout.flush()
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -90,28 +90,16 @@ def log_applications(instances: Any, hostvars: Mapping[str, Any], app: Any = "")
     return found
 
 
-def log_selection(app: Any, upstreams: Any, sites: Any, names: Any, applications: Mapping[str, Any]) -> dict[str, Any]:
-    """Return which of nginx's lines are about an application, C({upstreams, names, endpoints}); {} for all.
-
-    `names`: those of the machine's TLS endpoint; `applications`: what `log_applications` returned for the machine.
-    """
+def log_selection(app: Any, upstreams: Any, sites: Any) -> dict[str, list[str]]:
+    """Return which of nginx's lines are about an application, `{upstreams, names, endpoints}`; {} for all ('')."""
     if not app:
         return {}
     members = [member for upstream in upstreams if upstream["name"] == app for member in upstream["members"]]
-    spots = [(str(member["address"]), member.get("port")) for member in members]
-    spots += [(address, port) for ports in applications.values() for port in ports for address in ("127.0.0.1", "::1")]
+    served = [site for site in sites if any(one.get("upstream") == app for one in site.get("locations") or ())]
     return {
         "upstreams": [str(app)],
-        "names": [
-            *(str(name) for name in names),
-            *(
-                str(name)
-                for site in sites
-                if any(location.get("upstream") == app for location in site.get("locations") or ())
-                for name in site.get("server_names") or ()
-            ),
-        ],
-        "endpoints": [_joined(address, port) for address, port in spots],
+        "names": [str(name) for site in served for name in site.get("server_names") or ()],
+        "endpoints": [_joined(str(member["address"]), member.get("port")) for member in members],
     }
 
 
@@ -123,7 +111,7 @@ def _joined(address: str, port: Any) -> str:
 def _written(moment: float, whole: bool = False) -> str:
     """Return a time as ISO 8601 in the controller's time zone, without the milliseconds where they are not known."""
     local = datetime.fromtimestamp(moment).astimezone()
-    return f"{local:%Y-%m-%dT%H:%M:%S}{'' if whole else f'.{local.microsecond // 1000:03}'}{local:%z}"
+    return local.isoformat(timespec="seconds" if whole else "milliseconds")
 
 
 def log_lines(hosts: Mapping[str, Any]) -> list[str]:
@@ -140,7 +128,7 @@ def log_lines(hosts: Mapping[str, Any]) -> list[str]:
     width = max((len(entry[1]) for entry in entries), default=0)
     source_width = max((min(len(visible_line(entry[2])), 24) for entry in entries), default=0)
     return [
-        f"{_written(moment, whole):28} {host.ljust(width)} {visible_line(source).ljust(source_width)} "
+        f"{_written(moment, whole):29} {host.ljust(width)} {visible_line(source).ljust(source_width)} "
         f"{'~ ' if near else ''}{visible_line(text)}"
         for moment, host, source, text, near, whole in entries
     ]
@@ -158,8 +146,8 @@ def _remarks(hosts: Mapping[str, Any], query: Mapping[str, Any]) -> Iterator[str
     lines = 0
     for host, found in hosts.items():
         if not found or "entries" not in found:
-            reason = visible_line(str((found or {}).get("msg", "it was not asked"))).replace("\\x0a", " ")
-            yield f"{host}: no lines, it cannot be read: {reason}"
+            said = " ".join(str((found or {}).get("msg", "it was not asked")).rpartition("over ssh: ")[2].split())
+            yield f"{host}: no lines, it cannot be reached: {visible_line(said.removeprefix('Task failed: '))}"
             continue
         entries = found["entries"]
         lines += len(entries)
@@ -172,7 +160,7 @@ def _remarks(hosts: Mapping[str, Any], query: Mapping[str, Any]) -> Iterator[str
         offset = float(found.get("clock_offset", 0))
         if abs(offset) > CLOCK_TOLERANCE:
             which = "ahead" if offset > 0 else "behind"
-            yield f"{host}: its clock is {abs(offset):.0f} s {which}, and so are the times of its lines"
+            yield f"{host}: its clock is {abs(offset):.0f} s {which} or more, and so are the times of its lines"
     if not lines:
         between = " and ".join(_written(float(query[name])) for name in ("since", "until"))
         yield f"nothing between {between}"

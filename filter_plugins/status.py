@@ -75,7 +75,9 @@ def _refusal(found: Any) -> str:
     if not found:
         return "it was not asked"
     if found.get("unreachable") or found.get("failed"):
-        return visible_line(str(found.get("msg", ""))).replace("\\x0a", " ").strip() or "it cannot be reached"
+        # Of what Ansible says of a connection, what ssh said: the rest is the same for each.
+        said = " ".join(str(found.get("msg", "")).rpartition("over ssh: ")[2].split()).removeprefix("Task failed: ")
+        return visible_line(said) or "it cannot be reached"
     return ""
 
 
@@ -144,7 +146,7 @@ def _seen(member: Mapping[str, Any], upstream: str, proxy: str, variables: Mappi
         ),
         {},
     )
-    answer = {key: asked[key] for key in ("status", "ms", "problem") if key in asked}
+    answer: Part = {key: asked[key] for key in ("status", "ms", "problem") if key in asked}
     if address not in servers:
         return {**seen, **answer, "state": "missing", "problem": f"{proxy} does not have it; run site.yml"}
     if "down" in servers[address].split():
@@ -329,7 +331,7 @@ def _answer(seen: Sequence[Mapping[str, Any]]) -> str:
     times = [one["ms"] for one in seen if one["ms"] is not None]
     if not times:
         return "-"
-    return f"{seen[0]['status'] or 'none'} in {max(times)} ms"
+    return f"{seen[0]['status']} in {max(times)} ms" if seen[0]["status"] else f"none after {max(times)} ms"
 
 
 def _views(member: Part) -> list[list[Part]]:
@@ -364,7 +366,7 @@ def _details(member: Part, upstream: str, least: int) -> Iterator[tuple[str, str
         if seen[0]["problem"] and seen[0]["state"] != "unknown":
             yield f"{', '.join(one['proxy'] for one in seen)}: {seen[0]['problem']}", BAD
     if member["problem"]:
-        yield f"{member['host']} cannot be asked what runs: {member['problem']}", BAD
+        yield f"{member['host']} cannot be reached: {member['problem']}", BAD
     fine = []
     for unit in member["units"]:
         if problem := _unit_problem(unit, upstream):

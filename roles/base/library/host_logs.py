@@ -45,6 +45,11 @@ options:
     type: list
     elements: str
     default: []
+  names:
+    description: Names of the host's own TLS endpoint, whose errors are those of O(applications).
+    type: list
+    elements: str
+    default: []
   only:
     description:
       - "Which of nginx's lines are read, C({upstreams, names, endpoints}): the names of upstreams, the server names of
@@ -76,7 +81,7 @@ requests:
   type: list
   elements: dict
   returned: always
-clock: {description: "The host's clock, at the end.", type: float, returned: always}
+clock: {description: "The host's clock, at beginning and end.", type: list, elements: float, returned: always}
 """
 
 LOGS = Path("/var/log/nginx")
@@ -134,6 +139,14 @@ class Reader:
         self.requests: list[dict[str, Any]] = list(options["requests"])
         self.own: list[dict[str, Any]] = []  # those of this host's access log
         self.only: dict[str, list[str]] = options["only"]
+        if self.only:
+            ports = [port for one in options["applications"].values() for port in one]
+            own = [f"{address}:{port}" for port in ports for address in ("127.0.0.1", "[::1]")]
+            self.only = {
+                **self.only,
+                "endpoints": [*self.only["endpoints"], *own],
+                "names": [*self.only["names"], *options["names"]],
+            }
         self.entries: list[Entry] = []
         self.cut = False
 
@@ -347,6 +360,7 @@ def written(entries: list[Entry]) -> Iterator[list[Any]]:
 
 
 def main() -> None:
+    began = time.time()
     module = AnsibleModule(
         argument_spec={
             "since": {"type": "float", "required": True},
@@ -358,6 +372,7 @@ def main() -> None:
             "requests": {"type": "list", "elements": "dict", "default": []},
             "applications": {"type": "dict", "default": {}},
             "addresses": {"type": "list", "elements": "str", "default": []},
+            "names": {"type": "list", "elements": "str", "default": []},
             "only": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
@@ -369,7 +384,7 @@ def main() -> None:
     except (OSError, subprocess.SubprocessError) as error:
         module.fail_json(msg=str(error))
     entries = list(written(reader.result()))
-    module.exit_json(changed=False, entries=entries, cut=reader.cut, requests=reader.own, clock=time.time())
+    module.exit_json(changed=False, entries=entries, cut=reader.cut, requests=reader.own, clock=[began, time.time()])
 
 
 if __name__ == "__main__":

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gatehouse.core.plugins.module_utils import health
@@ -106,48 +107,75 @@ def headers_of(endpoint: dict[str, Any], options: dict[str, Any]) -> dict[str, s
     return {**endpoint["headers"], **named}
 
 
-def request(endpoint: dict[str, Any], options: dict[str, Any]) -> tuple[int, str, str, str]:
-    """Make one request; (status, body, Location, ''), or what came instead of an answer as the last of these."""
-    ends = time.monotonic() + options["timeout"]
-    try:
-        connection = Connection(endpoint, trust_of(endpoint, options), options["timeout"])
-        limit(connection, ends)
-    except OSError as error:
-        return 0, "", "", f"no TLS with {options['ca']}, {options['certificate']} and {options['key']}: {error}"
+class Answer(NamedTuple):
+    """What came: an answer, or a problem instead of one; and how long it took, from the connection on."""
+
+    status: int = 0
+    text: str = ""
+    location: str = ""
+    problem: str = ""
+    seconds: float = 0.0
+
+    def refusal(self, status: int, body: str) -> str:
+        """Return what is wrong with it; '' for the wanted one."""
+        return self.problem or visible_line(health.refusal((status, body), self.status, self.text, self.location))
+
+
+def request(endpoint: dict[str, Any], options: dict[str, Any], trust: ssl.SSLContext | None) -> Answer:
+    """Make one request."""
+    began = time.monotonic()
+    connection = Connection(endpoint, trust, options["timeout"])
+    limit(connection, began + options["timeout"])
     try:
         headers = {"User-Agent": "gatehouse-health", "Connection": "close", **headers_of(endpoint, options)}
         connection.request("GET", options["path"], headers=headers)
         answer = connection.getresponse()
         text = answer.read(BODY_LIMIT).decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
-        return 0, "", "", visible_line(str(error)) or type(error).__name__
+        problem = visible_line(re.sub(r"^\[Errno \d+\] ", "", str(error))) or type(error).__name__
+        return Answer(problem=problem, seconds=time.monotonic() - began)
     finally:
         connection.close()
-    return answer.status, text, answer.getheader("Location") or "", ""
+    return Answer(answer.status, text, answer.getheader("Location") or "", "", time.monotonic() - began)
 
 
 def ask(endpoint: dict[str, Any], options: dict[str, Any]) -> str:
     """Make one request; '' for the answer that is wanted, otherwise what came instead."""
-    status, text, location, problem = request(endpoint, options)
-    wanted = (options["status"], options["body"])
-    return problem or visible_line(health.refusal(wanted, status, text, location))
+    try:
+        trust = trust_of(endpoint, options)
+    except OSError as error:
+        return untrusted(options, error)
+    return request(endpoint, options, trust).refusal(options["status"], options["body"])
 
 
-def reported(endpoint: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-    """Make one request, and return one entry of `members` (see RETURN).
+def untrusted(options: dict[str, Any], error: OSError) -> str:
+    """Say which files could not be used."""
+    return f"no TLS with {options['ca']}, {options['certificate']} and {options['key']}: {error}"
 
-    Where nothing says what is wanted, any answer is good that is no failure of the server.
-    """
-    gate = endpoint.get("gate") or {}
-    began = time.monotonic()
-    status, text, location, problem = request(endpoint, {**options, **gate})
-    took = round((time.monotonic() - began) * 1000)
-    if not problem and gate:
-        problem = visible_line(health.refusal((gate["status"], gate["body"]), status, text, location))
-    elif not problem and status >= SERVER_ERROR:
-        problem = f"status {status}"
-    about = {key: endpoint[key] for key in ("member", "upstream")}
-    return {**about, "status": status, "ms": took, "problem": problem}
+
+def report(endpoints: list[dict[str, Any]], options: dict[str, Any]) -> list[dict[str, Any]]:
+    """Ask each endpoint once, and return `members` (see RETURN)."""
+    trusts: dict[tuple[str, str], ssl.SSLContext | str | None] = {}
+    for endpoint in endpoints:
+        key = (endpoint["transport"], endpoint.get("ca", ""))
+        if key not in trusts:  # it reads files, and is the same for most
+            try:
+                trusts[key] = trust_of(endpoint, options)
+            except OSError as error:
+                trusts[key] = untrusted(options, error)
+
+    def entry(endpoint: dict[str, Any]) -> dict[str, Any]:
+        trust, gate = trusts[(endpoint["transport"], endpoint.get("ca", ""))], endpoint.get("gate") or {}
+        answer = Answer(problem=trust) if isinstance(trust, str) else request(endpoint, {**options, **gate}, trust)
+        # Where nothing says what is wanted, any answer is good that is no failure of the server.
+        problem = answer.problem or (f"status {answer.status}" if answer.status >= SERVER_ERROR else "")
+        if gate:
+            problem = answer.refusal(gate["status"], gate["body"])
+        about = {key: endpoint[key] for key in ("member", "upstream")}
+        return {**about, "status": answer.status, "ms": round(answer.seconds * 1000), "problem": problem}
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(entry, endpoints))
 
 
 def probe(endpoint: dict[str, Any], options: dict[str, Any]) -> str:
@@ -181,9 +209,7 @@ def main() -> None:
     )
     options = module.params
     if options["report"]:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            members = list(pool.map(lambda endpoint: reported(endpoint, options), options["endpoints"]))
-        module.exit_json(changed=False, members=members)
+        module.exit_json(changed=False, members=report(options["endpoints"], options))
     problems = []
     for endpoint in options["endpoints"]:
         if problem := probe(endpoint, options):
