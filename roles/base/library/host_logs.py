@@ -234,7 +234,7 @@ class Reader:
         budget = Budget(LOOKED_AT)
         for name, stamp, parse in (("access.log", access_time, self.access), ("error.log", error_time, self.error)):
             found, more = newest(LOGS / name, self.window, stamp, parse, (self.options["lines"], budget))
-            self.entries += found
+            self.entries += reversed(found)
             self.cut = self.cut or more
 
     def read_journal(self) -> None:
@@ -271,7 +271,7 @@ class Reader:
         return [*wanted, "SYSLOG_IDENTIFIER=gatehouse", "_UID=0", "+", "_TRANSPORT=kernel"]
 
     def journal(self, matches: list[str], window: tuple[float, float], *, near: bool) -> list[Entry]:
-        """Return the newest entries of the journal between two moments."""
+        """Return the newest entries of the journal between two moments, oldest first."""
         argv = [
             "journalctl",
             "--output=json",
@@ -296,7 +296,7 @@ class Reader:
                     self.cut = True
                     process.kill()
                     break
-        return entries
+        return entries[::-1]
 
     def journal_entry(self, line: bytes, window: tuple[float, float], *, near: bool) -> Entry | None:
         try:
