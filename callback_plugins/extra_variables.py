@@ -79,6 +79,18 @@ def names_given(options: Iterable[str]) -> set[str]:
     return names - {"_raw_params"}
 
 
+def unquoted(options: Iterable[str]) -> list[str]:
+    """Return a message for each `-e name=value more`: Ansible takes `value` alone, and is silent about the rest."""
+    messages = []
+    for option in options:
+        said = {} if option.startswith(("{", "@", "[")) else parse_kv(option)
+        if rest := said.pop("_raw_params", ""):
+            name = next(iter(said), "name")
+            remedy = f"""write -e "{name}='{option.partition("=")[2]}'\"""" if said else "write -e name=value"
+            messages.append(f"-e {option} has more after its value: {rest}\n-> {remedy}")
+    return messages
+
+
 def refusals(extra: Iterable[str], known: Iterable[str]) -> list[str]:
     """Return a message for each extra variable that nobody knows."""
     known = set(known)
@@ -101,16 +113,17 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """End the run with the messages, if there are any; nothing has been forked or connected to yet."""
-        extra = names_given(str(option) for option in context.CLIARGS["extra_vars"] or ())
+        options = [str(option) for option in context.CLIARGS["extra_vars"] or ()]
+        extra = names_given(options)
         # A playbook of somebody else has words of its own, and new.yml has an environment to come.
         path = Path(playbook._file_name or "").resolve()
-        if not extra or path.parent not in (ROOT, ROOT / "playbooks") or path.name == "new.yml":
+        if not options or path.parent not in (ROOT, ROOT / "playbooks") or path.name == "new.yml":
             return
         unknown = set(extra) - set(WORDS)
         known = (
             (*WORDS, *role_inputs(ROOT), *environment_names(context.CLIARGS["inventory"] or ())) if unknown else WORDS
         )
-        if messages := refusals(extra, known):
+        if messages := unquoted(options) + refusals(extra, known):
             for message in messages:
                 self._display.error(message, wrap_text=False)
             # Ansible swallows what a callback raises as an error.

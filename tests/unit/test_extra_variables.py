@@ -23,7 +23,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("verison=1.4.0", "write -e version=..."),
         ("hosst=storefront2", "write -e host=..."),
         ('{"certificate_acme_renw": ["shop"]}', "write -e certificate_acme_renew=..."),
-        ("colour=red", "write one of app, command, host, internal_ca_replace"),
+        ("colour=red", "write one of app, command, fail, format, grep, host, internal_ca_replace"),
+        ("grep=timed out", """has more after its value: out\n-> write -e "grep='timed out'\""""),
     ],
 )
 def test_a_misspelt_extra_variable_is_refused(extra: str, message: str) -> None:

@@ -518,7 +518,9 @@ DOCUMENT = r"""
     prints_document: true
   tasks:
     - {name: Read, result: {changed: false, warn: Beware.}}
-    - {ping: , vars: {ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1}, when: inventory_hostname == 'b'}
+    - ping:
+      vars: {ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1}
+      when: inventory_hostname == 'b'
 - name: Show
   hosts: all
   gather_facts: false
