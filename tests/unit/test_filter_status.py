@@ -199,15 +199,15 @@ def test_a_certificate_near_its_end_is_a_problem(document: Any, table: Any, more
 def test_further_units_are_shown_and_judged(document: Any, table: Any) -> None:
     units: list[dict[str, Any]] = [
         {},
-        {"unit": "shop-worker@1.service"},
-        {"unit": "shop-clean.timer", "substate": "waiting", "next": 1e9},
-        {"unit": "shop-clean.service", "state": "inactive", "substate": "dead"},
-        {"unit": "shop-worker@2.service", "state": "activating", "substate": "auto-restart", "restarts": 1},
+        {"unit": "shop.worker@1.service"},
+        {"unit": "shop.clean.timer", "substate": "waiting", "next": 1e9},
+        {"unit": "shop.clean.service", "state": "inactive", "substate": "dead"},
+        {"unit": "shop.worker@2.service", "state": "activating", "substate": "auto-restart", "restarts": 1},
     ]
     found = document(shop1=host(*units))
-    assert found["problems"] == ["shop1: shop-worker@2.service is activating auto-restart, started again 1 times"]
-    [line] = [line for line in table(found) if "shop-clean.timer" in line]
-    assert line.strip() == "shop-worker@1.service (active), shop-clean.timer (next 2001-09-09 01:46)"
+    assert found["problems"] == ["shop1: shop.worker@2.service is activating auto-restart, started again 1 times"]
+    [line] = [line for line in table(found) if "shop.clean.timer" in line]
+    assert line.strip() == "shop.worker@1.service (active), shop.clean.timer (next 2001-09-09 01:46)"
 
 
 def test_a_standby_and_a_change_under_way_are_shown(document: Any, table: Any) -> None:

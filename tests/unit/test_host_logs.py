@@ -224,8 +224,8 @@ def journal(*entries: dict[str, Any]) -> str:
     return f"""#!/bin/sh
 echo "$@" >> "$(dirname "$0")/calls"
 case "$*" in
-    *--field=_SYSTEMD_UNIT*) printf 'shop.service\\nshop-worker@1.service\\nshopper.service\\n'; exit;;
-    *--field=UNIT*) printf 'shop-tidy.timer\\n'; exit;;
+    *--field=_SYSTEMD_UNIT*) printf 'shop.service\\nshop.worker@1.service\\nshop-admin.service\\n'; exit;;
+    *--field=UNIT*) printf 'shop.tidy.timer\\n'; exit;;
 esac
 cat <<'END'
 {shown}
@@ -252,7 +252,7 @@ def test_the_journal_has_all_units_and_what_gatehouse_did(logs: Any, journalctl:
     calls = journalctl(
         {"at": NOON + 1, "MESSAGE": "hello"},
         {"at": NOON + 2, "MESSAGE": [104, 255, 105]},
-        {"at": NOON + 3, "MESSAGE": "Started.", "_SYSTEMD_UNIT": "init.scope", "UNIT": "shop-worker@1.service"},
+        {"at": NOON + 3, "MESSAGE": "Started.", "_SYSTEMD_UNIT": "init.scope", "UNIT": "shop.worker@1.service"},
         {
             "at": NOON + 4,
             "MESSAGE": "shop: link 1.0",
@@ -268,14 +268,14 @@ def test_the_journal_has_all_units_and_what_gatehouse_did(logs: Any, journalctl:
     assert [(source, text) for _, source, text, _, _ in reader.result()] == [
         ("shop", "hello"),
         ("shop", "h\ufffdi"),
-        ("shop-worker@1", "systemd: Started."),
+        ("shop.worker@1", "systemd: Started."),
         ("gatehouse", "shop: link 1.0"),
         ("kernel", "gatehouse shop may not connect: DST=10.9.9.9"),
     ]
     asked = calls.read_text().splitlines()[-1]
-    for unit in ("shop.service", "shop-worker@1.service", "shop-tidy.timer", "nginx.service"):
+    for unit in ("shop.service", "shop.worker@1.service", "shop.tidy.timer", "nginx.service"):
         assert f"_SYSTEMD_UNIT={unit} + UNIT={unit} _PID=1 +" in asked
-    assert "shopper" not in asked
+    assert "shop-admin" not in asked
     assert f"--since=@{int(NOON)} --until=@{int(NOON) + 601}" in asked
 
 

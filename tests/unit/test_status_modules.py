@@ -11,7 +11,6 @@ from unittest.mock import Mock
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-OWN = ["shop-standby.service", "shop-tidy.timer", "shop-worker@1.service", "shop.service"]
 
 
 def load(role: str, name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -26,22 +25,12 @@ def load(role: str, name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize(
-    ("name", "others", "expected"),
-    [
-        ("shop", [], ["shop-admin.service", *OWN]),
-        ("shop", ["shop-admin"], OWN),
-        ("shop-admin", [], ["shop-admin.service"]),
-    ],
-)
-def test_units_belong_to_the_longest_name(
-    monkeypatch: pytest.MonkeyPatch, name: str, others: list[str], expected: list[str]
-) -> None:
-    found = [
-        "shop.service", "shop-standby.service", "shop-worker@1.service", "shop-tidy.timer", "shop-admin.service",
-        "shopper.service", "shop.mount", "system-shop.slice",
-    ]  # fmt: skip
-    assert load("app", "app_status", monkeypatch).unit_names(name, found, others) == expected
+def test_units_of_an_application_are_known_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = ["shop-standby.service", "shop.service", "shop.tidy.timer", "shop.worker@1.service"]
+    others = ["shop-admin.service", "shopper.service", "shop.mount", "system-shop.slice", "shop-admin.worker@1.service"]
+    module = load("app", "app_status", monkeypatch)
+    assert module.unit_names("shop", [*own, *others]) == own
+    assert module.unit_names("shop-admin", [*own, *others]) == ["shop-admin.service", "shop-admin.worker@1.service"]
 
 
 def test_units_are_read_from_what_systemd_shows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +42,7 @@ Result=exit-code
 NRestarts=3
 StateChangeTimestamp=@1700000000
 
-Id=shop-tidy.timer
+Id=shop.tidy.timer
 LoadState=loaded
 ActiveState=active
 SubState=waiting
@@ -70,7 +59,7 @@ ActiveState=inactive
         "unit": "shop.service", "state": "failed", "substate": "failed", "result": "exit-code",
         "restarts": 3, "since": 1.7e9, "next": 0.0,
     }  # fmt: skip
-    assert (timer["unit"], timer["restarts"], timer["next"]) == ("shop-tidy.timer", 0, 1700003600.0)
+    assert (timer["unit"], timer["restarts"], timer["next"]) == ("shop.tidy.timer", 0, 1700003600.0)
 
 
 def test_members_are_read_from_the_live_upstreams(monkeypatch: pytest.MonkeyPatch) -> None:

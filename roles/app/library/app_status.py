@@ -16,8 +16,8 @@ DOCUMENTATION = r"""
 module: app_status
 short_description: Read what of an application runs here
 description:
-  - The release that is linked as C(current), and the state of every unit of the application, whichever those are
-    (its standby, others that begin with its name and a hyphen). Changes nothing, and reads no release's files.
+  - The release that is linked as C(current), and the state of every unit of the application, whichever those are (its
+    standby, others that begin with its name and a dot). Changes nothing, and reads no release's files.
 options:
   name:
     description: The application.
@@ -62,7 +62,6 @@ clock: {description: The host's clock., type: float, returned: always}
 """
 
 UNITS = Path("/etc/systemd/system")
-KINDS = ("service", "timer")
 SHOWN = {
     "Id": "unit",
     "ActiveState": "state",
@@ -75,15 +74,13 @@ SHOWN = {
 }
 
 
-def unit_names(name: str, names: list[str], others: list[str]) -> list[str]:
-    """Return the units of an application among `names`; a unit of `shop-admin` is none of `shop` where both are."""
+def unit_names(name: str, names: list[str]) -> list[str]:
+    """Return the units of an application among `names`: its own, its standby's, and `shop.worker@1`, `shop.nightly`.
 
-    def owner(unit: str) -> str:
-        stem = unit.rpartition(".")[0]
-        owners = [one for one in [name, *others] if stem == one or stem.startswith((f"{one}-", f"{one}@"))]
-        return max(owners, key=len, default="")
-
-    return sorted({unit for unit in names if unit.rpartition(".")[2] in KINDS and owner(unit) == name})
+    No other application has a dot in its name; one with a hyphen may be there beside it.
+    """
+    own = re.compile(rf"{re.escape(name)}(?:-standby|[.@].+)?\.(?:service|timer)")
+    return sorted({unit for unit in names if own.fullmatch(unit)})
 
 
 def seconds(text: str) -> float:
@@ -106,13 +103,12 @@ def parse_units(text: str) -> list[dict[str, Any]]:
     return units
 
 
-def read_units(name: str, root: Path) -> list[dict[str, Any]]:
+def read_units(name: str) -> list[dict[str, Any]]:
     """Return the state of every unit of an application, loaded or not."""
     words = ["list-units", "--all", "--plain", "--no-legend", f"{name}*"]
     loaded = [line.split()[0] for line in systemctl(*words, check=False).splitlines() if line.split()]
     files = [path.name for path in UNITS.glob(f"{name}*") if "@." not in path.name]
-    others = [path.name for path in root.iterdir() if path.name.startswith(f"{name}-")] if root.is_dir() else []
-    units = unit_names(name, [f"{name}.service", *loaded, *files], others)
+    units = unit_names(name, [f"{name}.service", *loaded, *files])
     shown = systemctl("show", "--timestamp=unix", f"--property={','.join(SHOWN)}", *units, check=False)
     return parse_units(shown)
 
@@ -126,10 +122,10 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    name, root = module.params["name"], Path(module.params["root"])
-    releases = Releases(str(root), name, module.params["user"])
+    name = module.params["name"]
+    releases = Releases(module.params["root"], name, module.params["user"])
     try:
-        units = read_units(name, root)
+        units = read_units(name)
     except (ServiceError, OSError) as error:
         module.fail_json(msg=str(error))
     release = releases.linked("current")

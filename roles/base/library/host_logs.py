@@ -262,7 +262,7 @@ class Reader:
     def journal_matches(self, applications: Iterable[str]) -> list[str]:
         """Return the matches of journalctl(1) for the units of applications, those that are gone included."""
         names = "|".join(re.escape(name) for name in applications)
-        units = re.compile(rf"(?:{names})(?:[-@].*)?\.(?:service|timer)") if names else None
+        units = re.compile(rf"(?:{names})(?:-standby|[.@].+)?\.(?:service|timer)") if names else None
         known = run(["journalctl", "--field=_SYSTEMD_UNIT"]) + run(["journalctl", "--field=UNIT"])
         found = sorted({unit for unit in known if units and units.fullmatch(unit)})
         if not self.only:
