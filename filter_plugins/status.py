@@ -272,6 +272,7 @@ def _clipped(text: str, width: int) -> str:
 
 def _columns(rows: Sequence[Sequence[str]], indent: int = 2) -> list[str]:
     """Lay rows out in columns; where they are wider than the page, the widest columns are clipped."""
+    rows = [[visible_line(cell) for cell in row] for row in rows]
     widths = [max((len(row[place]) for row in rows), default=0) for place in range(len(rows[0]))]
     while indent + sum(widths) + 2 * (len(widths) - 1) > WIDTH:
         widths[widths.index(max(widths))] -= 1

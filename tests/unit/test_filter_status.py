@@ -229,6 +229,12 @@ def test_many_proxies_and_long_names_fit_the_page(document: Any, table: Any) -> 
     )
 
 
+def test_a_host_cannot_forge_a_row(document: Any, table: Any) -> None:
+    lines = table(document(shop1=host(release="1.0\n  shop2  in\x1b[2J")))
+    assert sum(line.startswith("  shop2") for line in lines) == 1
+    assert any(r"1.0\x0a  shop2  in\x1b[2J" in line for line in lines)
+
+
 def test_slow_members_have_a_colour(document: Any, filters: Filters) -> None:
     found = document(proxy1=proxy((200, 2400, ""), GOOD, GOOD))
     [line] = [one for one in filters("status_table")(found, 7) if one["text"].startswith("  shop1")]
