@@ -148,7 +148,7 @@ def _seen(member: Mapping[str, Any], upstream: str, proxy: str, variables: Mappi
     )
     answer: Part = {key: asked[key] for key in ("status", "ms", "problem") if key in asked}
     if address not in servers:
-        return {**seen, **answer, "state": "missing", "problem": f"{proxy} does not have it; run site.yml"}
+        return {**seen, **answer, "state": "missing", "problem": "not in its live configuration; run site.yml"}
     if "down" in servers[address].split():
         return {**seen, **answer, "state": "drained"}
     return {**seen, **answer, "state": "out" if answer.get("problem", "it was not asked") else "in"}
@@ -332,7 +332,9 @@ def _answer(seen: Sequence[Mapping[str, Any]]) -> str:
     times = [one["ms"] for one in seen if one["ms"] is not None]
     if not times:
         return "-"
-    return f"{seen[0]['status']} in {max(times)} ms" if seen[0]["status"] else f"none after {max(times)} ms"
+    if seen[0]["status"]:
+        return f"{seen[0]['status']} in {max(times)} ms"
+    return f"none after {max(times)} ms" if max(times) else "none"
 
 
 def _views(member: Part) -> list[list[Part]]:

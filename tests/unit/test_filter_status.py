@@ -158,7 +158,7 @@ def test_a_member_that_nginx_does_not_have_is_missing(document: Any) -> None:
     del proxy1["__proxy_status"]["upstreams"]["shop"]["10.0.0.1:443"]
     found = document(proxy1=proxy1)
     assert rows(found)["shop1"] == [("proxy1", "missing"), ("proxy2", "in")]
-    assert found["problems"] == ["shop1 is missing on proxy1: proxy1 does not have it; run site.yml"]
+    assert found["problems"] == ["shop1 is missing on proxy1: not in its live configuration; run site.yml"]
 
 
 def test_hosts_that_cannot_be_reached_are_rows(document: Any, table: Any) -> None:
