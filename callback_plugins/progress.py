@@ -10,7 +10,7 @@ Where a play says `prints_document: true`, stdout has what the action `document`
 as for a terminal; what Ansible says of the run goes to stderr.
 
 Whatever the output is, a terminal, a pipe or `log_path`, no control character of a host's gets there, wherever in a
-result or a warning of whichever module it stands: `guard` is in Ansible's display, through which everything goes.
+result or a warning of whichever module it is: `guard` is in Ansible's display, through which everything goes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The document of status.yml and its table, from what two proxies and three hosts told."""
+"""The document of status.yml and its table, from what was read of two proxies and three hosts."""
 
 from __future__ import annotations
 

@@ -175,7 +175,7 @@ class Reader:
         return moment, "access", access_text(fields), False, "epoch" not in fields
 
     def of_site(self, fields: dict[str, Any]) -> bool:
-        """Tell whether a member of the application was asked, or none and the site is one of its sites."""
+        """Return whether a member of the application was asked, or none and the site is one of its sites."""
         upstream = str(fields.get("upstream", ""))
         if upstream in ("", "-"):
             return fields.get("site") in self.only["names"]
@@ -222,7 +222,7 @@ class Reader:
         return f'request: "{request["method"]} {request["uri"]} ' in text
 
     def error_of_site(self, text: str) -> bool:
-        """Tell whether an error is about a member or a site of the application, or about nginx as a whole."""
+        """Return whether an error is about a member or a site of the application, or about nginx as a whole."""
         if (found := re.search(r'upstream: "\w+://([^/"]+)', text)) and found[1] != "unix:":
             return found[1] in self.only["endpoints"] or found[1] in self.only["upstreams"]
         if found := re.search(r"server: ([^,]+),", text):
@@ -253,7 +253,7 @@ class Reader:
                 self.entries += [entry for entry in around if entry[:3] not in seen]
 
     def answered(self, request: dict[str, Any], ports: list[int]) -> bool:
-        """Tell whether an application of this host was asked, behind one of these ports."""
+        """Return whether an application of this host was asked, behind one of these ports."""
         spots = {
             f"[{one}]:{port}" if ":" in one else f"{one}:{port}" for one in self.options["addresses"] for port in ports
         }

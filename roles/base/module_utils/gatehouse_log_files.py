@@ -43,8 +43,9 @@ def _stamp_from(file: BinaryIO, offset: int, end: int, stamp: Stamp) -> float | 
     """Return the moment of the first dated line that begins at `offset` or later, None where there is none."""
     file.seek(offset)
     if offset:
-        file.readline(LONGEST)
-    while file.tell() < end and (line := file.readline(LONGEST)):
+        offset += len(file.readline(LONGEST))
+    while offset < end and (line := file.readline(LONGEST)):
+        offset += len(line)
         if (moment := stamp(line)) is not None:
             return moment
     return None
