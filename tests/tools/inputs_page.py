@@ -70,6 +70,7 @@ proxy_client_max_body_size: 50m
 | `environment_passphrase` | what other secrets follow from; `vault_passphrase` unless written |
 | `state_dir` | the controller's folder with the CA and more ([operations.md](operations.md#where-things-are)) |
 | `applications`, `extra_upstreams` | [applications.md](applications.md), [upstreams.md](upstreams.md) |
+| `extra_services` | what else a host lets in ([operations.md](operations.md#another-service-on-a-host)) |
 | `ansible_user`, `ansible_host`, `ansible_port` | how Ansible reaches a host |
 | `private_address` | beside a host: its address for the others, if not `ansible_host` |
 | `public_address` | beside a proxy: its address for the public |
