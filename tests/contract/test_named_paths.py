@@ -1,4 +1,4 @@
-"""Each path that ARCHITECTURE.md and CONTRIBUTING.md name in backticks is in the project."""
+"""Each path that ARCHITECTURE.md, CONTRIBUTING.md and the decision records name in backticks is in the project."""
 
 from __future__ import annotations
 
@@ -44,6 +44,14 @@ def test_a_named_path_is_there(page: str) -> None:
     text = (ROOT / page).read_text()
     assert len(named(text)) > 8
     assert missing(text) == []
+    links = re.findall(r"\]\(([^)#:]+)", text)
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_a_path_that_a_decision_names_is_there() -> None:
+    texts = {path.name: path.read_text() for path in (ROOT / "docs" / "decisions").glob("*.md")}
+    assert sum(len(named(text)) for text in texts.values()) > 20
+    assert {name: missing(text) for name, text in texts.items() if missing(text)} == {}
 
 
 def test_a_path_that_is_not_there_is_found() -> None:

@@ -25,7 +25,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _BLOCK = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^ *```$", re.DOTALL | re.MULTILINE)
 _HEADING = re.compile(r"^#+ .*$", re.MULTILINE)
 # What preflight says of files and names that a reader has and this machine has not.
-_MISSING = re.compile(r"which is no (file|folder)\b|has no address that this machine knows")
+_MISSING = re.compile(r"(which )?is no (file|folder)\b|has no address that this machine knows")
 _SPEC = importlib.util.spec_from_file_location("extra_variables", ROOT / "callback_plugins" / "extra_variables.py")
 assert _SPEC
 assert _SPEC.loader

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.gatehouse.core.plugins.module_utils import ca_folder, name_constraints
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -42,8 +43,6 @@ def load(name: str, path: Path) -> ModuleType:
     return module
 
 
-for utility in ("gatehouse_authority", "gatehouse_revocation", "gatehouse_seal"):
-    load(f"ansible.module_utils.{utility}", ROLE / "module_utils" / f"{utility}.py")
 internal_ca_key = load("internal_ca_key", ROLE / "library" / "internal_ca_key.py")
 internal_ca_state = load("internal_ca_state", ROLE / "library" / "internal_ca_state.py")
 
@@ -112,7 +111,7 @@ class Folder:
 
     def problems(self, **changes: Any) -> list[str]:
         """Return the problems, with the folder as CA and the common remedies as ANEW and REPLACE."""
-        remedies = {internal_ca_state.ANEW.format(path=self.path): "ANEW", internal_ca_state.REPLACE: "REPLACE"}
+        remedies = {ca_folder.ANEW.format(path=self.path): "ANEW", ca_folder.REPLACE: "REPLACE"}
         texts: list[str] = self.state(**changes)["problems"]
         for long, short in {**remedies, str(self.path): "CA"}.items():
             texts = [text.replace(long, short) for text in texts]
@@ -212,7 +211,7 @@ def test_a_ca_that_permits_more_than_is_asked_for_is_kept(folder: Folder) -> Non
 
 def test_the_remedy_for_inputs_that_differ_is_a_command() -> None:
     command = "`ansible-playbook playbooks/rotate_certificates.yml -e internal_ca_replace=true`"
-    assert command in internal_ca_state.REPLACE
+    assert command in ca_folder.REPLACE
 
 
 def test_a_ca_that_is_replaced_may_differ_and_the_next_one_may_not(folder: Folder) -> None:
@@ -266,7 +265,7 @@ def test_the_kind_that_is_not_permitted_is_excluded(
         folder.write_certificate(permitted=permitted, excluded=excluded)
         asked = {"permitted_dns": domains, "permitted_ip": networks}
         assert (folder.state(**asked)["excluded"], folder.problems(**asked)) == (excluded, [])
-    assert internal_ca_state.excluded_for(domains, networks) == excluded
+    assert name_constraints.excluded_for(domains, networks) == excluded
 
 
 @pytest.mark.parametrize("excluded", [[], ["IP:0.0.0.0/0"]])
@@ -326,7 +325,7 @@ def shake_hands(ca: Path, chain: Path, name: str) -> None:
     ],
 )
 def test_clients_of_a_ca_for_domains_only(folder: Folder, names: list[str], error: str) -> None:
-    excluded = internal_ca_state.excluded_for(["lab.test"], [])
+    excluded = name_constraints.excluded_for(["lab.test"], [])
     folder.write_certificate(permitted=["DNS:lab.test"], excluded=excluded)
     chain, ca = leaf(folder, names), folder.path / "ca.pem"
     command = ["openssl", "verify", "-CAfile", str(ca), str(chain)]
@@ -629,10 +628,10 @@ def test_inputs_change_when_the_ca_is_replaced(folder: Folder, words: list[str])
     assert made.exists() is not bool(words)
     if made.exists():
         certificate = x509.load_pem_x509_certificate(made.read_bytes())
-        assert internal_ca_state.constraints_of(certificate)[0] == ["lab.test", "new.test"]
+        assert name_constraints.constraints_of(certificate)[0] == ["lab.test", "new.test"]
         assert_is_sound(made.parent, certificate)
         # The one that it replaces was encrypted as cheaply as OpenSSL does by default.
-        assert internal_ca_state.cheap_keys(folder.path) == []
+        assert ca_folder.cheap_keys(folder.path) == []
 
 
 def assert_is_sound(folder: Path, certificate: x509.Certificate) -> None:

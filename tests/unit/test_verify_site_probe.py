@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.gatehouse.core.plugins.module_utils import member_turns
 from cryptography import x509
 
 # pytest imports by file here (--import-mode=importlib), so a neighbour must be made known.
@@ -35,7 +36,6 @@ def load(name: str, path: Path) -> ModuleType:
     return module
 
 
-load("ansible.module_utils.gatehouse_door", ROLE / "module_utils" / "gatehouse_door.py")
 site_probe = load("site_probe", ROLE / "library" / "site_probe.py")
 
 NAME = "shop.lab.test"
@@ -443,11 +443,11 @@ def test_a_ca_file_without_a_certificate(proxy: Any, authority: Authority, as_mo
     ],
 )
 def test_upstream_addr_is_read_as_nginx_writes_it(trace: str, expected: tuple[list[str], str]) -> None:
-    assert site_probe.answered_by(trace) == expected
+    assert member_turns.answered_by(trace) == expected
 
 
 def test_a_member_by_ipv6_is_written_as_nginx_writes_it() -> None:
-    assert site_probe.endpoints({"address": "2001:DB8::1", "port": 80}) == ["[2001:db8::1]:80"]
+    assert member_turns.endpoints({"address": "2001:DB8::1", "port": 80}) == ["[2001:db8::1]:80"]
 
 
 def test_a_member_is_known_by_its_socket_and_by_every_address_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -458,7 +458,7 @@ def test_a_member_is_known_by_its_socket_and_by_every_address_of_its_name(monkey
             raise OSError
         return [(0, 0, 0, "", (address, 0)) for address in found[name]]
 
-    monkeypatch.setattr(site_probe.socket, "getaddrinfo", resolve)
-    assert site_probe.endpoints({"address": "unix:/run/web.sock"}) == ["unix:/run/web.sock"]
-    assert site_probe.endpoints({"address": "web", "port": 80}) == ["10.0.0.1:80", "10.0.0.2:80", "[fd00::1]:80"]
-    assert site_probe.endpoints({"address": "gone", "port": 80}) == []
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert member_turns.endpoints({"address": "unix:/run/web.sock"}) == ["unix:/run/web.sock"]
+    assert member_turns.endpoints({"address": "web", "port": 80}) == ["10.0.0.1:80", "10.0.0.2:80", "[fd00::1]:80"]
+    assert member_turns.endpoints({"address": "gone", "port": 80}) == []

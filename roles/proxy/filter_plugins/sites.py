@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.gatehouse.core.plugins.module_utils.nginx_values import variable_part
 
 # Headers of which an answer may have several: one more does not replace the upstream's.
 _REPEATED = ("link", "server-timing", "set-cookie", "vary")
@@ -286,11 +287,6 @@ def static_folders(sites: Iterable[Mapping[str, Any]]) -> list[str]:
     folders = [place["static"]["dir"] for place in places]
     folders += [place["fastcgi"]["root"] for place in places if place["protocol"] == "fastcgi"]
     return sorted({str(folder) for folder in folders if folder})
-
-
-def variable_part(name: str) -> str:
-    """Return a site's name as part of a variable of nginx, each name its own: `shop-2.eu` gives `shop_2d_2_2e_eu`."""
-    return re.sub(r"[^A-Za-z0-9]", lambda found: f"_{ord(found[0]):x}_", name)
 
 
 class FilterModule:
