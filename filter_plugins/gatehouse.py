@@ -39,6 +39,7 @@ FORMATS: tuple[Callable[..., Any], ...] = (
     network.network_address,
     network.network_port,
     network.network_range,
+    network.port_range,
     nginx_values.cache_key,
     nginx_values.host_path,
     nginx_values.listen_address,

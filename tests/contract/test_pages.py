@@ -195,10 +195,16 @@ def role_options() -> dict[str, set[str]]:
     return found
 
 
-def test_a_new_runtime_sets_inputs_of_the_role_app() -> None:
-    texts = [block.text for block in BLOCKS if block.first.startswith("# roles/binary_app/tasks")]
-    assert len(texts) == 1
-    (task,) = yaml.safe_load(texts[0])
+def test_a_new_runtime_is_whole_and_sets_inputs_of_the_role_app() -> None:
+    texts = {
+        block.first.removeprefix("# roles/binary_app/"): block.text for block in BLOCKS if "binary_app/" in block.first
+    }
+    others = [{str(path.relative_to(role)) for path in role.rglob("*.yml")} for role in ROOT.glob("roles/*_app")]
+    needed = set.intersection(*others)
+    assert set(texts) == {name for name in needed if not name.startswith(("meta/", "vars/"))}
+    (main,) = yaml.safe_load(texts["tasks/main.yml"])
+    assert main["ansible.builtin.import_tasks"] == "run.yml"
+    (task,) = yaml.safe_load(texts["tasks/run.yml"])
     assert set(task["vars"]) <= role_options()[task["ansible.builtin.import_role"]["name"]]
 
 

@@ -36,10 +36,11 @@ INTERNAL = {
 }  # fmt: skip
 # How an entry of `applications` names the inputs of a role, and in which order the roles come.
 ENTRY = {"app": "", "rollout": "rollout.", "tls_endpoint": "tls_endpoint."}
-ENTRY |= {f"{runtime}_app": f"{runtime}." for runtime in ("python", "node", "rails", "laravel")}
+RUNTIMES = sorted(path.parts[-3] for path in ROOT.glob("roles/*_app/meta/argument_specs.yml"))
+ENTRY |= {role: f"{role.removesuffix('_app')}." for role in RUNTIMES}
 ORDER = [
-    "app", "python_app", "node_app", "rails_app", "laravel_app", "rollout", "tls_endpoint", "proxy", "certificate",
-    "internal_ca", "firewall", "base", "verify", "preflight", "nginx", "lab",
+    "app", *RUNTIMES, "rollout", "tls_endpoint", "proxy", "certificate", "internal_ca", "firewall", "base", "verify",
+    "preflight", "nginx", "lab",
 ]  # fmt: skip
 HEAD = """# Inputs
 
@@ -69,6 +70,7 @@ proxy_client_max_body_size: 50m
 | `environment_passphrase` | what other secrets follow from; `vault_passphrase` unless written |
 | `state_dir` | the controller's folder with the CA and more ([operations.md](operations.md#where-things-are)) |
 | `applications`, `extra_upstreams` | [applications.md](applications.md), [upstreams.md](upstreams.md) |
+| `extra_services` | what else a host lets in ([operations.md](operations.md#another-service-on-a-host)) |
 | `ansible_user`, `ansible_host`, `ansible_port` | how Ansible reaches a host |
 | `private_address` | beside a host: its address for the others, if not `ansible_host` |
 | `public_address` | beside a proxy: its address for the public |

@@ -92,7 +92,7 @@ def test_compiled_scripts_of_the_old_release_are_never_run(estate: Estate, ask: 
     url = "https://tickets.lab.test"
     etag = ask(f"{url}/tickets.css").headers["etag"]
     new = {"app_version": "1.0.1", "app_source": str(changed)}
-    run = estate.play("playbooks/apps.yml", "--limit", "tickets:proxies", "-e", json.dumps(new))
+    run = estate.play("playbooks/deploy.yml", "--limit", "tickets:proxies", "-e", json.dumps(new))
     assert run.returncode == 0, run.stdout
     assert release(ask, "tickets").startswith("1.0.1-")
     assert "<h1>The bridge no 2</h1>" in ask(f"{url}/").body
@@ -119,7 +119,7 @@ def test_a_release_of_php_that_does_not_answer_is_put_back(estate: Estate, ask: 
     assert "stuck" in broken
     controller.write_text(broken)
     new = {"app_version": "6.6.6", "app_source": str(changed), "app_health_timeout": 5}
-    run = estate.play("playbooks/apps.yml", "--limit", "tickets:proxies", "-e", json.dumps(new))
+    run = estate.play("playbooks/deploy.yml", "--limit", "tickets:proxies", "-e", json.dumps(new))
     assert run.returncode != 0
     assert "did not answer 200 at /healthz over FastCGI (/run/tickets/fastcgi.sock)" in run.stdout, run.stdout
     assert "status 500" in run.stdout, run.stdout
@@ -215,14 +215,14 @@ def test_a_release_is_built_from_a_commit_and_from_an_archive(
         {"app_source_archive": {"location": str(archive), "sha256": found}},
     )
     for way in ways:
-        run = estate.play("playbooks/apps.yml", "--limit", "tickets", "-e", json.dumps(way))
+        run = estate.play("playbooks/deploy.yml", "--limit", "tickets", "-e", json.dumps(way))
         assert run.returncode == 0, run.stdout
         # Of the same source, so the same archive: it is built anew, and nothing on the host changes.
         assert "changed: [tickets1 -> localhost]" in run.stdout
         assert re.search(r"^tickets1 .* changed=1 ", run.stdout, re.MULTILINE), run.stdout
         assert release(ask, "tickets") == before
     wrong = {"app_source_archive": {"location": str(archive), "sha256": "0" * 64}}
-    run = estate.play("playbooks/apps.yml", "--limit", "tickets", "-e", json.dumps(wrong))
+    run = estate.play("playbooks/deploy.yml", "--limit", "tickets", "-e", json.dumps(wrong))
     assert run.returncode != 0
     said = f"has SHA-256 {found}, but app_source_archive.sha256 is {'0' * 64}: nothing was built."
     assert said in " ".join(run.stdout.split()), run.stdout

@@ -25,6 +25,15 @@ def network_port(value: Any) -> int:
     return int(value)
 
 
+def port_range(value: Any) -> str:
+    """Return a range of ports, as `8000-8010`."""
+    first, _, last = value.partition("-") if isinstance(value, str) else ("", "", "")
+    digits = first.isascii() and last.isascii() and first.isdigit() and last.isdigit() and first[0] != "0" != last[0]
+    if not digits or not 1 <= int(first) < int(last) <= 65535:
+        raise InputError(f"{json.dumps(value, default=str)} is no range of ports", "one such as 8000-8010")
+    return str(value)
+
+
 def network_address(value: Any) -> str:
     """Return one IPv4 or IPv6 address, without a prefix length or brackets."""
     if _zoned(value):

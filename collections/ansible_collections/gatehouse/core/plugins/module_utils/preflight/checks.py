@@ -19,6 +19,7 @@ from .environment import (
     group_problems,
     ownerless_files,
     purge_problems,
+    service_problems,
     unclaimed_groups,
     unread_variables,
     weak_secrets,
@@ -78,6 +79,7 @@ HOST_CHECKS: tuple[Callable[[Values, Estate], Iterable[Problem]], ...] = (
     lambda values, estate: acme_problems(values),
     lambda values, estate: source_problems(values),
     lambda values, estate: egress_problems(values, estate.applications),
+    lambda values, estate: service_problems(values.get("firewall_services")),
     lambda values, estate: purge_problems(values.get("rollout_purges"), estate.sites),
     lambda values, estate: certificate_file_problems(estate, values),
 )
