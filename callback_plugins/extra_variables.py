@@ -31,12 +31,14 @@ WORDS = (
     "command",
     "host",
     "internal_ca_replace",
+    "page",
     "purge_path",
     "purge_prefix",
     "purge_site",
     "reason",
     "release",
     "remove_data",
+    "since",
     "version",
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -5,7 +5,7 @@ variable leaf by leaf, so that one undefined name hides nothing else, and leaves
 spec_problems, unknown_variables, missing_variables, address_problems, proxy_problems, upstream_problems,
 transport_problems, endpoint_problems, site_problems, location_problems, unpermitted_names, long_client_names,
 acme_problems, source_problems, egress_problems, certificate_problems, application_problems, environment_problems,
-group_problems, machine_problems, ownerless_files, example_secrets, purge_problems. What follows in the wiring,
+group_problems, machine_problems, ownerless_files, example_secrets, purge_problems, waf_problems. What follows in the wiring,
 without_wiring leaves out.
 
 Where a value was written comes from ansible-core's Origin tag, which 2.19 keeps on each value read from YAML.
@@ -363,6 +363,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             tasks = [self._load(path) for path in sorted((role / "tasks").glob("*.yml"))]
             self.brings[role.name] = _pure("brought_roles", self._load(role / "meta" / "main.yml"), tasks)
         self.known = {name: option for options in self.options.values() for name, option in options.items()}
+        self.rules_file = folder / "proxy" / "files" / "waf" / "rules.yml"
 
     def _read_hosts(self, task_vars: Mapping[str, Any]) -> list[_Host]:
         """Return every host of the inventory, whatever --limit says, and what evaluates its variables."""
@@ -588,6 +589,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             sites, upstreams = estate.get("proxy_sites"), estate.get("proxy_upstreams")
             problems = [*_pure("proxy_problems", estate), *_pure("location_problems", estate)]
             problems += _pure("site_problems", sites)
+            problems += _pure("waf_problems", estate, self._waf_rules(sites))
             problems += _pure("upstream_problems", upstreams, list(self.problems.hosts))
             problems += _pure("transport_problems", estate, self.endpoints)
             wanted = [*_pure("site_files", sites), *_pure("upstream_ca_files", upstreams)]
@@ -610,6 +612,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 self.files[key] = self._certificate(wanted)
             for found in self.files[key]:
                 host.add({**found, "path": [*wanted["path"], found["part"]]})
+
+    def _waf_rules(self, sites: Any) -> Mapping[Any, Any]:
+        """Return the rules of the application firewall, which most environments need not read."""
+        return (self._load(self.rules_file) or {}) if _pure("uses_waf", sites) else {}
 
     def _check_machines(self, hosts: Sequence[_Host]) -> None:
         """Check that applications which share a machine, or the proxy's, can."""

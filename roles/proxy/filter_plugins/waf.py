@@ -24,8 +24,6 @@ _CONTENT_TYPES = [
 _UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3}
 # Numbers of rules from 1 to 99999 are for local use.
 _SETTINGS, _FIRST_EXCLUSION = 1001, 2000
-# Of one request's body, whatever the location takes; preflight asks for a limit that is meant.
-_MOST_MEMORY = 128 * 1024**2
 
 
 def _bytes(size: str) -> int:
@@ -42,18 +40,14 @@ def waf_settings(location: Mapping[str, Any], site: Mapping[str, Any], largest_b
     mode = own["mode"] or common["mode"] or "off"
     if mode == "off":
         return {}
-    whole = _bytes(location["max_body_size"] or largest_body) or _MOST_MEMORY
-    asked = own["body_limit"] or common["body_limit"]
-    limit = min(_bytes(asked) if asked else whole, _MOST_MEMORY)
+    limit = _bytes(own["body_limit"] or common["body_limit"] or location["max_body_size"] or largest_body)
     return {
         "mode": mode,
         "paranoia": own["paranoia"] or common["paranoia"] or 1,
         "threshold": own["threshold"] or common["threshold"] or 5,
         "methods": own["methods"] or common["methods"] or _METHODS,
         "content_types": own["content_types"] or common["content_types"] or _CONTENT_TYPES,
-        # One byte more, so that a body of just the size that nginx takes is whole.
-        "body_limit": limit + 1,
-        "partial": limit < whole or whole == _MOST_MEMORY,
+        "body_limit": limit,
         "applications": sorted(own["applications"] or common["applications"]),
         "exclude": [*common["exclude"], *own["exclude"]],
     }
@@ -119,12 +113,14 @@ def _exclusion(exclusion: Mapping[str, Any], number: int) -> Iterator[str]:
 
 def _rules(settings: Mapping[str, Any], days: int) -> Iterator[str]:
     yield f"SecRuleEngine {'On' if settings['mode'] == 'block' else 'DetectionOnly'}"
-    yield f"SecRequestBodyLimit {settings['body_limit']}"
-    yield f"SecRequestBodyLimitAction {'ProcessPartial' if settings['partial'] else 'Reject'}"
+    if settings["body_limit"]:
+        # One byte more, so that a body of just that size is whole. Larger ones are refused: of a form whose end is missing
+        # ModSecurity sees no part, so a file at its end would hide all that comes before it.
+        yield f"SecRequestBodyLimit {settings['body_limit'] + 1}"
+        yield "SecRequestBodyLimitAction Reject"
+    else:
+        yield "SecRequestBodyAccess Off"
     yield _setup(settings, days)
-    # Of a body whose end is cut off, nothing follows from that it has none.
-    for number in (1010, 1011) if settings["partial"] else ():
-        yield f'SecAction "id:{number + 900},phase:1,pass,nolog,t:none,ctl:ruleRemoveById={number}"'
     for place, exclusion in enumerate(settings["exclude"]):
         yield from _exclusion(exclusion, _FIRST_EXCLUSION + 2 * place)
 

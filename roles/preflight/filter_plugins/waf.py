@@ -1,0 +1,134 @@
+"""What can be wrong with the application firewall of a site or a location, beyond the form of each value.
+
+Pure: paths lead into proxy_sites, whose entries have their defaults (spec_values). What has the wrong shape is left to
+spec_problems, which says so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+Problem = dict[str, Any]
+_SIZE = re.compile(r"([0-9]+)([kKmMgG]?)")
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+# A worker of nginx holds the whole body of each request that it inspects.
+_MOST_MEMORY = 128 * 1024**2
+_SETTINGS = ("paranoia", "threshold", "methods", "content_types", "body_limit", "applications", "exclude")
+
+
+def _problem(path: Sequence[Any], problem: str, remedy: str, level: str = "error") -> Problem:
+    return {"path": list(path), "problem": problem, "remedy": remedy, "level": level}
+
+
+def _entries(value: Any) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield (index, entry) of the mappings in a list; of anything else, nothing."""
+    for index, entry in enumerate(value if isinstance(value, (list, tuple)) else ()):
+        if isinstance(entry, Mapping):
+            yield index, entry
+
+
+def _waf(place: Mapping[str, Any]) -> Mapping[str, Any]:
+    waf = place.get("waf")
+    return waf if isinstance(waf, Mapping) else {}
+
+
+def _bytes(size: Any) -> int | None:
+    match = _SIZE.fullmatch(size) if isinstance(size, str) else None
+    return int(match[1]) * _UNITS[match[2].lower()] if match else None
+
+
+def waf_problems(estate: Mapping[str, Any], rules: Mapping[Any, Mapping[str, Any]]) -> list[Problem]:
+    """Return what is wrong with the application firewalls of one proxy, paths beginning with proxy_sites.
+
+    `estate`: the role's variables with their defaults; `rules`: {number: {message, paranoia}} of the rules that there are.
+    """
+    problems = []
+    for index, site in _entries(estate.get("proxy_sites")):
+        common, found, watched = _waf(site), list[Problem](), False
+        found += _exclusions(common, "", common.get("paranoia") or 1, rules)
+        for place, location in _entries(site.get("locations")):
+            own = _waf(location)
+            here = ["locations", place]
+            if (own.get("mode") or common.get("mode") or "off") == "off":
+                found += [{**one, "path": [*here, *one["path"]]} for one in _idle(own, "mode: detect")]
+                continue
+            watched = True
+            path = str(location.get("path")) if location.get("match") == "prefix" else ""
+            mine = [*_exclusions(own, path, own.get("paranoia") or common.get("paranoia") or 1, rules)]
+            mine += [*_bodies(own, common, location, estate), *_streams(own, location)]
+            found += [{**one, "path": [*here, *one["path"]]} for one in mine]
+        if not watched:
+            found += _idle(common, "mode: detect")
+        problems += [{**one, "path": ["proxy_sites", index, *one["path"]]} for one in found]
+    return problems
+
+
+def _idle(waf: Mapping[str, Any], remedy: str) -> Iterator[Problem]:
+    """Yield settings of a firewall that is off."""
+    for name in _SETTINGS:
+        if waf.get(name):
+            yield _problem(["waf", name], "has no meaning with mode: off", f"write {remedy}, or take it away")
+
+
+def _exclusions(
+    waf: Mapping[str, Any], path: str, paranoia: int, rules: Mapping[Any, Mapping[str, Any]]
+) -> Iterator[Problem]:
+    """Yield exclusions that name no rule or one that there is not, and those that no request meets."""
+    for place, exclusion in _entries(waf.get("exclude")):
+        here, rule, tag = ["waf", "exclude", place], exclusion.get("rule"), exclusion.get("tag")
+        if rule and tag:
+            yield _problem([*here, "tag"], f"stands beside rule: {rule}", "keep one of them")
+        elif not rule and not tag:
+            yield _problem([*here, "rule"], "is missing, and so is tag", "write the number that waf_report.yml shows")
+        elif isinstance(rule, int) and rule and rule not in rules:
+            near = sorted(sorted(rules, key=lambda one: abs(int(one) - rule))[:3])
+            text = f"{rule} is no rule of the application firewall"
+            yield _problem([*here, "rule"], text, f"write {', '.join(str(one) for one in near[:-1])} or {near[-1]}")
+        elif isinstance(rule, int) and rule and isinstance(paranoia, int) and rules[rule]["paranoia"] > paranoia:
+            text = f"{rule} looks at nothing here: it is a rule of paranoia {rules[rule]['paranoia']}, and this is {paranoia}"
+            yield _problem([*here, "rule"], text, "take it away, or raise paranoia", "warning")
+        if isinstance(why := exclusion.get("why"), str) and not why.strip():
+            yield _problem([*here, "why"], "is empty", "write why this is no attack")
+        only = exclusion.get("path")
+        if isinstance(only, str) and only and path and not only.startswith(path) and not path.startswith(only):
+            text = f"{only} is outside of the location {path}, so no request meets it"
+            yield _problem([*here, "path"], text, f"write a path from {path} on, or move the exclusion to the site")
+
+
+def _bodies(
+    own: Mapping[str, Any], common: Mapping[str, Any], location: Mapping[str, Any], estate: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """Yield limits of bodies that contradict nginx's, and bodies that would fill the memory."""
+    written = location.get("max_body_size") or estate.get("proxy_client_max_body_size")
+    largest, whose = _bytes(written), own if own.get("body_limit") else common
+    asked = _bytes(whose.get("body_limit")) if whose.get("body_limit") else None
+    if largest is None or asked == 0:
+        return
+    shown = "any size" if largest == 0 else written
+    limit = asked if asked is not None else largest
+    if asked and 0 < largest < asked and whose is own:
+        text = f"{own['body_limit']} is more than nginx takes here, {written}"
+        yield _problem(["waf", "body_limit"], text, f"write max_body_size: {own['body_limit']} at the location too")
+    elif limit == 0 or min(limit, largest or limit) > _MOST_MEMORY:
+        text = f"is {whose.get('body_limit') or shown}, and a worker would hold as much memory for each request"
+        remedy = "write body_limit: 128m at most, 0 to inspect no bodies here, or mode: off"
+        yield _problem(["waf", "body_limit"], text, remedy)
+
+
+def _streams(own: Mapping[str, Any], location: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield locations whose requests cannot be read whole before they are passed on."""
+    for name, value in (("protocol", "grpc"), ("request_buffering", False)):
+        if location.get(name) == value:
+            shown = json.dumps(value).strip('"')
+            text = f"cannot be with {name}: {shown}: a request is inspected whole before the upstream is asked"
+            yield _problem(["waf"], text, 'write waf: {mode: "off"} at this location')
+
+
+class FilterModule:
+    """Offer the function above to the action plugin `estate_check`, and to tests."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"waf_problems": waf_problems}
