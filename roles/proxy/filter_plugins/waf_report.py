@@ -143,7 +143,7 @@ def _lines_of(group: _Group, people: set[str], rules: Mapping[Any, Mapping[str, 
     counts = [
         _count(len(group.requests), "request"),
         _count(len(group.visitors), "visitor"),
-        f"{len(persons)} like people",
+        _count(len(persons), "likely person"),
         f"{len(group.refused)} refused",
     ]
     lines = [f"{group.path}  {what}", f"    {', '.join(counts)}; the last is {group.example}"]
