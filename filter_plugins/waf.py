@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-_PARAMETER = re.compile(r"[A-Za-z0-9_.:\[\]*-]{1,128}")
+_PARAMETER = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,128}")
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}/[a-z0-9][a-z0-9.+-]{0,63}")
 
 
@@ -20,8 +20,8 @@ def waf_parameter(value: Any) -> str:
     """Return the name of a parameter or a cookie as a rule of ModSecurity can have it."""
     if not isinstance(value, str) or not _PARAMETER.fullmatch(value):
         raise AnsibleFilterError(
-            f"{json.dumps(value, default=str)} is no name that a rule can leave alone; write letters, digits and _.:[]*-,"
-            " or a path without it"
+            f"{json.dumps(value, default=str)} is no name that a rule can leave alone; write letters, digits and _.:[]-"
+            ", or a path without it"
         )
     return str(value)
 

@@ -2,9 +2,9 @@
 
     python tests/tools/waf_rules.py 12=DIR 13=DIR > roles/proxy/files/waf/rules.yml
 
-Each DIR is the folder /usr/share/modsecurity-crs/rules of a host with that Debian release. Preflight knows by this file
-which rules there are, and the report what each looks for. Left out is what only steers other rules. A scenario holds the
-file against the package on its proxy, so that a point release of Debian shows.
+Each DIR is the folder /usr/share/modsecurity-crs/rules of a host with that Debian release. Preflight knows by this
+file which rules there are, and the report what each looks for. Left out is what only steers other rules. A scenario
+holds the file against the package on its proxy, so that a point release of Debian shows.
 """
 
 from __future__ import annotations
@@ -45,8 +45,11 @@ def main() -> None:
     for _, found in sorted(releases.items()):
         known |= found
     print("---")
-    print("# The rules of the application firewall, written by tests/tools/waf_rules.py from Debian's packages. `since` is the")
-    print("# first release of Debian that has one, where that is not each.")
+    print(
+        "# Written by tests/tools/waf_rules.py: the rules of the application firewall in Debian's packages. `since` is"
+    )
+    print("# the first release of Debian that has one, where that is not each.")
+    print("# yamllint disable rule:line-length")
     for number, (message, level) in sorted(known.items()):
         since = next(name for name, found in sorted(releases.items()) if number in found or number in OWN)
         text = message.replace("\\", "\\\\").replace('"', '\\"')

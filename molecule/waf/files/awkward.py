@@ -1,4 +1,4 @@
-"""An application whose normal use looks like attacks: rich text, SQL words in a search, notes in JSON, files, WebSocket.
+"""An application whose normal use looks like attacks: rich text, SQL in a search, notes in JSON, files, WebSocket.
 
 It answers each request with what it understood of it, so that a test sees whether that arrived whole.
 """
@@ -33,7 +33,8 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         url = urlsplit(self.path)
         kind = self.headers.get_content_type()
-        said: dict[str, object] = {"method": self.command, "path": url.path, "query": parse_qs(url.query), "size": len(body)}
+        said: dict[str, object] = {"method": self.command, "path": url.path, "size": len(body)}
+        said["query"] = parse_qs(url.query)
         if kind == "application/x-www-form-urlencoded":
             said["form"] = parse_qs(body.decode(errors="replace"))
         elif kind == "application/json" and body:
@@ -50,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(text)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_PROPFIND = answer
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_PROPFIND = answer  # noqa: N815
 
     def websocket(self) -> None:
         """Echo one short frame of text and close."""

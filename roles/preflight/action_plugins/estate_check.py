@@ -5,8 +5,8 @@ variable leaf by leaf, so that one undefined name hides nothing else, and leaves
 spec_problems, unknown_variables, missing_variables, address_problems, proxy_problems, upstream_problems,
 transport_problems, endpoint_problems, site_problems, location_problems, unpermitted_names, long_client_names,
 acme_problems, source_problems, egress_problems, certificate_problems, application_problems, environment_problems,
-group_problems, machine_problems, ownerless_files, example_secrets, purge_problems, waf_problems. What follows in the wiring,
-without_wiring leaves out.
+group_problems, machine_problems, ownerless_files, example_secrets, purge_problems, waf_problems. What follows in
+the wiring, without_wiring leaves out.
 
 Where a value was written comes from ansible-core's Origin tag, which 2.19 keeps on each value read from YAML.
 """

@@ -43,7 +43,7 @@ def _bytes(size: Any) -> int | None:
 def waf_problems(estate: Mapping[str, Any], rules: Mapping[Any, Mapping[str, Any]]) -> list[Problem]:
     """Return what is wrong with the application firewalls of one proxy, paths beginning with proxy_sites.
 
-    `estate`: the role's variables with their defaults; `rules`: {number: {message, paranoia}} of the rules that there are.
+    `estate`: the role's variables with their defaults; `rules`: {number: {message, paranoia}} of those there are.
     """
     problems = []
     for index, site in _entries(estate.get("proxy_sites")):
@@ -88,7 +88,8 @@ def _exclusions(
             text = f"{rule} is no rule of the application firewall"
             yield _problem([*here, "rule"], text, f"write {', '.join(str(one) for one in near[:-1])} or {near[-1]}")
         elif isinstance(rule, int) and rule and isinstance(paranoia, int) and rules[rule]["paranoia"] > paranoia:
-            text = f"{rule} looks at nothing here: it is a rule of paranoia {rules[rule]['paranoia']}, and this is {paranoia}"
+            level = rules[rule]["paranoia"]
+            text = f"{rule} looks at nothing here: it is a rule of paranoia {level}, and this is {paranoia}"
             yield _problem([*here, "rule"], text, "take it away, or raise paranoia", "warning")
         if isinstance(why := exclusion.get("why"), str) and not why.strip():
             yield _problem([*here, "why"], "is empty", "write why this is no attack")

@@ -97,8 +97,8 @@ def page_templates(
 ) -> list[dict[str, Any]]:
     """Return the templates of `nginx_tree` that render the error pages of all sites: [{src, dest, vars}].
 
-    `pages`: {unavailable, maintenance, refused: what stands on the pages that the role brings}; `guarded`: the sites with an
-    application firewall, which refuses with a page.
+    `pages`: {unavailable, maintenance, refused: what stands on the pages that the role brings}; `guarded`: the sites
+    with an application firewall, which refuses with a page.
     """
     templates = []
     for site in sites:

@@ -1,8 +1,8 @@
 """The application firewall of a location, as rules of ModSecurity.
 
-The core rules (CRS) are compiled once, at the level http. A location has only its settings: nginx's module puts the rules of
-an inner level before those of the outer one, so they are set when CRS looks at them, and locations with the same settings
-share a file. Sites arrive with their defaults applied (`spec_defaults`).
+The core rules (CRS) are compiled once, at the level http. A location has only its settings: nginx's module puts the
+rules of an inner level before those of the outer one, so they are set when CRS looks at them, and locations with the
+same settings share a file. Sites arrive with their defaults applied (`spec_defaults`).
 
 Source: https://github.com/owasp-modsecurity/ModSecurity/wiki/Reference-Manual-(v3.x), crs-setup.conf of CRS 3.3
 """
@@ -114,8 +114,8 @@ def _exclusion(exclusion: Mapping[str, Any], number: int) -> Iterator[str]:
 def _rules(settings: Mapping[str, Any], days: int) -> Iterator[str]:
     yield f"SecRuleEngine {'On' if settings['mode'] == 'block' else 'DetectionOnly'}"
     if settings["body_limit"]:
-        # One byte more, so that a body of just that size is whole. Larger ones are refused: of a form whose end is missing
-        # ModSecurity sees no part, so a file at its end would hide all that comes before it.
+        # One byte more, so that a body of just that size is whole. Larger ones are refused: of a form whose end is
+        # missing ModSecurity sees no part, so a file at its end would hide all that comes before it.
         yield f"SecRequestBodyLimit {settings['body_limit'] + 1}"
         yield "SecRequestBodyLimitAction Reject"
     else:
@@ -126,7 +126,7 @@ def _rules(settings: Mapping[str, Any], days: int) -> Iterator[str]:
 
 
 def waf_templates(sites: Iterable[Mapping[str, Any]], largest_body: str, days: int) -> list[dict[str, Any]]:
-    """Return the templates of `nginx_tree` that render the settings of all locations, each once: [{src, dest, vars}]."""
+    """Return the templates of `nginx_tree` that render all settings, each once: [{src, dest, vars}]."""
     found: dict[str, dict[str, Any]] = {}
     for site in sites:
         for location in site["locations"]:

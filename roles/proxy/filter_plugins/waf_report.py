@@ -19,8 +19,9 @@ _TAGS = {
     "942": "attack-sqli", "943": "attack-fixation",
 }  # fmt: skip
 _FIELDS = {
-    "ARGS": "parameter", "ARGS_GET": "parameter", "ARGS_POST": "parameter", "ARGS_NAMES": "parameter", "FILES": "parameter",
-    "REQUEST_COOKIES": "cookie", "REQUEST_COOKIES_NAMES": "cookie", "REQUEST_HEADERS": "header",
+    **dict.fromkeys(("ARGS", "ARGS_GET", "ARGS_POST", "ARGS_NAMES", "FILES"), "parameter"),
+    **dict.fromkeys(("REQUEST_COOKIES", "REQUEST_COOKIES_NAMES"), "cookie"),
+    "REQUEST_HEADERS": "header",
 }  # fmt: skip
 _NAME = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,128}")
 # An item of a list in JSON: its number is another one each time.
@@ -98,7 +99,9 @@ def _yaml(entry: Mapping[str, Any]) -> str:
     for key, value in entry.items():
         text = str(value)
         # A number or a word that YAML would take for something else stands in quotes; JSON's are YAML's.
-        bare = isinstance(value, int) or (plain.fullmatch(text) and re.search("[A-Za-z]{2}", text)) and key != "why"
+        bare = isinstance(value, int) or (
+            key != "why" and plain.fullmatch(text) is not None and re.search("[A-Za-z]{2}", text) is not None
+        )
         words.append(f"{key}: {text if bare else json.dumps(text)}")
     return "- {" + ", ".join(words) + "}"
 
@@ -139,7 +142,7 @@ def _message(rule: str, rules: Mapping[Any, Mapping[str, Any]]) -> str:
 def _lines_of(group: _Group, people: set[str], rules: Mapping[Any, Mapping[str, Any]]) -> list[str]:
     """Return what is said of one group."""
     persons = group.visitors & people
-    what = group.variable if ":" in group.variable and not group.variable.endswith(":?") else group.variable.rstrip(":?")
+    what = group.variable.removesuffix(":?")
     counts = [
         _count(len(group.requests), "request"),
         _count(len(group.visitors), "visitor"),
@@ -180,7 +183,8 @@ def _in_order(groups: Iterable[_Group], people: set[str]) -> list[_Group]:
     return sorted(
         groups,
         key=lambda one: (
-            one.site, -len(one.visitors & people), -len(one.visitors), -len(one.requests), one.path, one.variable, one.kind,
+            one.site, -len(one.visitors & people), -len(one.visitors), -len(one.requests),
+            one.path, one.variable, one.kind,
         ),
     )  # fmt: skip
 
@@ -223,7 +227,9 @@ def _plot(records: Sequence[Mapping[str, Any]]) -> str:
         for count, colour in zip(pair, ("#b3261e", "#e0a030"), strict=True):
             height = 110 * count / highest
             base -= height
-            bars.append(f'<rect x="{place * 50 + 10}" y="{base:.1f}" width="34" height="{height:.1f}" fill="{colour}"/>')
+            bars.append(
+                f'<rect x="{place * 50 + 10}" y="{base:.1f}" width="34" height="{height:.1f}" fill="{colour}"/>'
+            )
         bars.append(f'<text x="{place * 50 + 27}" y="145">{day[5:]}</text>')
         bars.append(f'<text x="{place * 50 + 27}" y="{base - 4:.1f}">{sum(pair)}</text>')
     width = max(1, len(days)) * 50 + 20

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Read which requests the application firewall of a proxy refused, or would have, and how their visitors fared elsewhere.
+"""Read which requests a proxy's application firewall refused, or would have, and how their visitors fared elsewhere.
 
 The firewall's log has a file for each day (files/waf/waf_log.lua), the access log is nginx's. Both are read from their
 newest end on and up to a bound, and no link is followed, because nginx's workers own the folder.
@@ -27,8 +27,8 @@ module: waf_records
 short_description: Read the log of a proxy's application firewall
 description:
   - Returns the requests that it refused or would have refused, newest last, without who sent them.
-  - Of each visitor (an address with a browser's name) it counts the requests in the access log that were answered well and
-    that no rule objected to.
+  - Of each visitor (an address with a browser's name) it counts the requests in the access log that were answered well
+    and that no rule objected to.
 options:
   since:
     description: "How far to look back, C(-7d), C(-12h) or C(-30m), or a date, C(2026-11-22)."
@@ -102,7 +102,11 @@ def lines_of(path: Path) -> Iterator[bytes]:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             return
         try:
-            yield from gzip.open(file) if path.suffix == ".gz" else file
+            if path.suffix == ".gz":
+                with gzip.open(file) as unpacked:
+                    yield from unpacked
+            else:
+                yield from file
         except (OSError, EOFError):  # a packed file whose end is missing
             return
 
@@ -124,7 +128,8 @@ def record_of(line: bytes) -> dict[str, Any] | None:
 def records_since(begin: float, most: int) -> tuple[list[dict[str, Any]], bool]:
     """Return the newest records since `begin`, oldest first, and whether those are all."""
     first = datetime.fromtimestamp(begin, UTC).date().isoformat()
-    days = [match[1] for match in map(DAY_FILE.fullmatch, os.listdir(FOLDER) if FOLDER.is_dir() else ()) if match]
+    names = [path.name for path in FOLDER.iterdir()] if FOLDER.is_dir() else []
+    days = [match[1] for match in map(DAY_FILE.fullmatch, names) if match]
     found: deque[dict[str, Any]] = deque(maxlen=most)
     count = 0
     for day in sorted(day for day in days if day >= first):
@@ -146,7 +151,7 @@ def access_logs(begin: float) -> list[Path]:
 
 
 def visitors(records: list[dict[str, Any]], begin: float, most_bytes: int) -> tuple[dict[str, int], bool]:
-    """Give each record its `visitor` instead of an address; return the good answers of each, and whether all was read."""
+    """Give each record its `visitor` instead of an address; return the good answers of each, and if all was read."""
     objected = {record["request_id"]: record for record in records}
     clients = {f'"client":"{record["client"]}"'.encode() for record in records}
     good: dict[str, int] = {}
