@@ -24,6 +24,9 @@ _FIELDS = {
     "REQUEST_HEADERS": "header",
 }  # fmt: skip
 _NAME = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,128}")
+# What YAML reads as text without quotes, but for the words that it takes for something else.
+_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]+")
+_TAKEN = re.compile(r"yes|no|on|off|true|false|null", re.IGNORECASE)
 # An item of a list in JSON: its number is another one each time.
 _ITEM = re.compile(r"\barray_\d+|\[\d+\]")
 # Answers to requests that no rule objected to, from which on a visitor is taken for a person.
@@ -93,16 +96,11 @@ def _count(number: int, word: str) -> str:
 
 
 def _yaml(entry: Mapping[str, Any]) -> str:
-    """Return a mapping in one line of YAML."""
-    plain = re.compile(r"[A-Za-z0-9_./-]+")
+    """Return a mapping in one line of YAML, whose words in quotes are JSON's."""
     words = []
     for key, value in entry.items():
-        text = str(value)
-        # A number or a word that YAML would take for something else stands in quotes; JSON's are YAML's.
-        bare = isinstance(value, int) or (
-            key != "why" and plain.fullmatch(text) is not None and re.search("[A-Za-z]{2}", text) is not None
-        )
-        words.append(f"{key}: {text if bare else json.dumps(text)}")
+        bare = isinstance(value, int) or (key != "why" and _PLAIN.fullmatch(value) and not _TAKEN.fullmatch(value))
+        words.append(f"{key}: {value if bare else json.dumps(value)}")
     return "- {" + ", ".join(words) + "}"
 
 
