@@ -62,14 +62,12 @@ WATCHED = {"mode": "detect", "paranoia": 2}
         ({"exclude": [{"rule": 942100, "path": "/shop/", "why": "x"}]}, {"path": "/api/"},
          ("waf.exclude.0.path", "/shop/ is outside of the location /api/, so no request meets it",
           "write a path from /api/ on, or move the exclusion to the site")),
-        ({"body_limit": "64m"}, {},
-         ("waf.body_limit", "64m is more than nginx takes here, 10m", "write max_body_size: 64m at the location too")),
         ({}, {"max_body_size": "2g"},
-         ("waf.body_limit", "is 2g, and a worker would hold as much memory for each request",
-          "write body_limit: 128m at most, 0 to inspect no bodies here, or mode: off")),
+         ("waf", "would inspect bodies of up to 2g, each in about three times as much memory",
+          'write max_body_size: 64m at most, or waf: {mode: "off"} at this location')),
         ({}, {"max_body_size": "0"},
-         ("waf.body_limit", "is any size, and a worker would hold as much memory for each request",
-          "write body_limit: 128m at most, 0 to inspect no bodies here, or mode: off")),
+         ("waf", "would inspect bodies of any size, each in about three times as much memory",
+          'write max_body_size: 64m at most, or waf: {mode: "off"} at this location')),
         ({}, {"protocol": "grpc"},
          ("waf", "cannot be with protocol: grpc: a request is inspected whole before the upstream is asked",
           'write waf: {mode: "off"} at this location')),
@@ -92,14 +90,13 @@ def test_settings_of_what_is_off_are_named() -> None:
 @pytest.mark.parametrize(
     ("waf", "location"),
     [
-        ({"body_limit": "10m"}, {}),
-        ({"body_limit": "0"}, {"max_body_size": "2g"}),
-        ({"body_limit": "64m"}, {"max_body_size": "64m"}),
+        ({}, {"max_body_size": "64m"}),
+        ({"mode": "off"}, {"max_body_size": "2g"}),
         ({"exclude": [{"rule": 1010, "path": "/api/x", "why": "x"}]}, {"path": "/api/"}),
     ],
 )
 def test_what_fits_is_let_through(waf: dict[str, Any], location: dict[str, Any]) -> None:
-    assert problems(waf={**WATCHED, **waf}, **location) == []
+    assert problems(waf={"mode": "detect", **waf}, **location) == []
 
 
 def test_off_may_be_written_without_quotes() -> None:
@@ -120,6 +117,11 @@ def test_the_same_settings_share_a_file_whatever_their_reasons() -> None:
     one, other = (sites(waf={"mode": "detect", "exclude": [{"rule": 942100, "why": why}]})[0] for why in ("x", "y"))
     assert len(call("waf_templates", [one, other], "10m", 14)) == 1
     assert len(call("waf_templates", [one, *sites(waf={"mode": "detect"})], "10m", 14)) == 2
+
+
+def test_what_nginx_takes_is_inspected_whole() -> None:
+    assert "SecRequestBodyLimit 10485761" in rules({"mode": "block"})
+    assert "SecRequestBodyLimit 1025" in rules({"mode": "block"}, max_body_size="1k")
 
 
 def test_an_exclusion_holds_for_its_path_and_networks() -> None:

@@ -40,14 +40,13 @@ def waf_settings(location: Mapping[str, Any], site: Mapping[str, Any], largest_b
     mode = own["mode"] or common["mode"] or "off"
     if mode == "off":
         return {}
-    limit = _bytes(own["body_limit"] or common["body_limit"] or location["max_body_size"] or largest_body)
     return {
         "mode": mode,
         "paranoia": own["paranoia"] or common["paranoia"] or 1,
         "threshold": own["threshold"] or common["threshold"] or 5,
         "methods": own["methods"] or common["methods"] or _METHODS,
         "content_types": own["content_types"] or common["content_types"] or _CONTENT_TYPES,
-        "body_limit": limit,
+        "largest_body": _bytes(location["max_body_size"] or largest_body),
         "applications": sorted(own["applications"] or common["applications"]),
         "exclude": [*common["exclude"], *own["exclude"]],
     }
@@ -113,13 +112,10 @@ def _exclusion(exclusion: Mapping[str, Any], number: int) -> Iterator[str]:
 
 def _rules(settings: Mapping[str, Any], days: int) -> Iterator[str]:
     yield f"SecRuleEngine {'On' if settings['mode'] == 'block' else 'DetectionOnly'}"
-    if settings["body_limit"]:
-        # One byte more, so that a body of just that size is whole. Larger ones are refused: of a form whose end is
-        # missing ModSecurity sees no part, so a file at its end would hide all that comes before it.
-        yield f"SecRequestBodyLimit {settings['body_limit'] + 1}"
-        yield "SecRequestBodyLimitAction Reject"
-    else:
-        yield "SecRequestBodyAccess Off"
+    # What nginx takes is inspected whole, with one byte more so that it is none too large. There is no looking at the
+    # beginning only: of a form whose end is missing ModSecurity sees no part, so a file at its end would hide the rest.
+    yield f"SecRequestBodyLimit {settings['largest_body'] + 1}"
+    yield "SecRequestBodyLimitAction Reject"
     yield _setup(settings, days)
     for place, exclusion in enumerate(settings["exclude"]):
         yield from _exclusion(exclusion, _FIRST_EXCLUSION + 2 * place)
