@@ -45,10 +45,8 @@ def main() -> None:
     for _, found in sorted(releases.items()):
         known |= found
     print("---")
-    print(
-        "# The rules of the application firewall in Debian's packages, written by tests/tools/waf_rules.py. `since` is"
-    )
-    print("# the first release of Debian that has one, where that is not each.")
+    print("# The rules of the application firewall in Debian's packages, written by tests/tools/waf_rules.py. `since`")
+    print("# is the first release of Debian that has one, where that is not each.")
     print("# yamllint disable rule:line-length")
     for number, (message, level) in sorted(known.items()):
         since = next(name for name, found in sorted(releases.items()) if number in found or number in OWN)

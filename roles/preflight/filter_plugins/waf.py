@@ -14,7 +14,7 @@ from typing import Any
 Problem = dict[str, Any]
 _SIZE = re.compile(r"([0-9]+)([kKmMgG]?)")
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
-# A worker of nginx holds the whole body of each request that it inspects, three times (measured with libmodsecurity 3.0.14).
+# A worker holds the body of each request that it inspects three times (measured with libmodsecurity 3.0.14).
 _LARGEST_BODY = 64 * 1024**2
 _SETTINGS = ("paranoia", "threshold", "methods", "content_types", "applications", "exclude")
 
