@@ -20,7 +20,7 @@ LANES = $(MAKE) --no-print-directory --jobs=$$(($$(nproc) + 1)) --output-sync=ta
 # An environment other than the lab is rehearsed: its inventory, but the lab's keys and made-up secrets.
 REHEARSAL := $(if $(filter lab,$(ENV)),,-e @.lab/$(ENV)/connection.yml)
 
-.PHONY: help lab new lab-up lab-down lint unit render contract molecule images test bench bench-proxy lock docs clean
+.PHONY: help lab new scenario lab-up lab-down lint unit render contract molecule images test bench bench-proxy lock docs clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -31,11 +31,14 @@ lab: lab-up ## Bring an inventory to life here and run site.yml on it (ENV=lab, 
 	  ansible-playbook site.yml -i $(ENV) $(REHEARSAL)
 	@cat .lab/$(ENV)/urls.txt
 
-new: .venv/ready ## Write an environment of your own: ENV=mine DOMAIN=example.org APP=shop RUNTIME=flask (PROXIES, HOSTS)
+new: .venv/ready ## Write an environment of your own: ENV=mine DOMAIN=example.org APP=shop RUNTIME=python (PROXIES, HOSTS)
 	@ansible-playbook playbooks/new.yml -i localhost, -e 'env="$(ENV)"' -e 'domain="$(DOMAIN)"' -e 'application="$(APP)"' \
 	  -e 'runtime="$(RUNTIME)"' -e 'proxies="$(PROXIES)"' -e 'application_hosts="$(HOSTS)"'
 	@ansible-playbook playbooks/preflight.yml -i inventories/$(ENV) \
 	  || echo "Fill in what is listed above, then rehearse it: make lab ENV=$(ENV)"
+
+scenario: .venv/ready ## Write a scenario with an example test: NAME=proxies
+	@python3 tests/tools/new_scenario.py "$(NAME)"
 
 lab-up: .venv/ready ## Boot the containers only
 	@.ci/step "Boot the lab of '$(ENV)'" "The message above says what is missing. To start afresh: make lab-down ENV=$(ENV)" \

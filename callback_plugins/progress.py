@@ -7,7 +7,7 @@ A module says what it changed in `changes`, a list of short lines (`sites/shop.c
 made of the path or the name that the result carries; with `--diff`, the diff follows.
 
 Whatever the output is, a terminal, a pipe or `log_path`, no control character of a host's gets there, wherever in a
-result or a warning of whichever module it stands: `guard` is in Ansible's display, through which everything goes.
+result or a warning of whichever module it is: `guard` is in Ansible's display, through which everything goes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the pages tell a reader to write and to run, tried as it stands there.
+"""What the pages have a reader write and run, tried as it is there.
 
 A YAML block begins with a comment that says where it goes; put there, in a copy of inventories/prod, it passes
 preflight. A command names a playbook, extra variables, make targets, roles and log fields that exist.
@@ -25,7 +25,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _BLOCK = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^ *```$", re.DOTALL | re.MULTILINE)
 _HEADING = re.compile(r"^#+ .*$", re.MULTILINE)
 # What preflight says of files and names that a reader has and this machine has not.
-_MISSING = re.compile(r"which is no (file|folder)\b|has no address that this machine knows")
+_MISSING = re.compile(r"(which )?is no (file|folder)\b|has no address that this machine knows")
 _SPEC = importlib.util.spec_from_file_location("extra_variables", ROOT / "callback_plugins" / "extra_variables.py")
 assert _SPEC
 assert _SPEC.loader
@@ -159,11 +159,11 @@ def entry_for(block: Block) -> dict[str, Any]:
     runtime = re.search(r"`(node|rails|laravel)`", block.heading) or own
     entry: dict[str, Any] = {
         "name": "shop",
-        "runtime": runtime[1] if runtime else "flask",
+        "runtime": runtime[1] if runtime else "python",
         "version": "1.0.0",
         "port": 5000,
     }
-    return entry if runtime else {**entry, "flask": {"target": "storefront:create_app()"}}
+    return entry if runtime else {**entry, "python": {"target": "storefront:create_app()"}}
 
 
 def test_every_block_of_yaml_passes_where_it_goes(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_playbook_and_its_extra_variables_exist(place: str, text: str) -> None
         assert "_raw_params" not in given, f'{place}: write -e \'{{"name": "value"}}\' for {option}'
     known = [*extra_variables.WORDS, *extra_variables.role_inputs(ROOT)]
     known += [*extra_variables.environment_names([str(ROOT / "inventories" / "prod")])]
-    assert extra_variables.refusals(extra_variables.names_given(extra), known) == [], place
+    assert extra_variables.refusals(extra_variables.names_given(extra), known, {}) == [], place
     inventories = [value for flag, value in itertools.pairwise(words) if flag == "-i"]
     assert set(inventories) <= {"prod", "staging", "mine"}, place
     flags = {word for word in words if word.startswith("-")}

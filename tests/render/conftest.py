@@ -28,7 +28,7 @@ init_plugin_loader([])
 
 @dataclass(frozen=True)
 class Block:
-    """One nginx directive with what stands in its braces."""
+    """One nginx directive with what is in its braces."""
 
     name: str
     args: tuple[str, ...]

@@ -1,6 +1,6 @@
 """gixy reads the trees that the role renders, and finds nothing but what is waived here with its reason.
 
-It runs beside the project's own packages, because it brings another `crossplane`. It is told no version of nginx:
+It runs beside the project's own packages, because it brings another `crossplane`. It knows no version of nginx:
 Debian mends 1.22 and 1.26 without a new number, so a list of holes by number says nothing of its packages.
 """
 
@@ -26,9 +26,15 @@ WAIVED = {
         "ssl_ecdh_curve",
         "X25519MLKEM768",
     ): "named only on hosts whose OpenSSL knows it, and tested there before it is live",
-    ("http_splitting", "$proxy_client_dn"): "OpenSSL writes a name after RFC 2253, in which line breaks are escaped",
-    ("http_splitting", "$proxy_cache_age"): "njs writes digits, and a header that nginx read ends where its line does",
-    ("http_splitting", "$proxy_cache_after"): "njs returns an empty text, for what it does besides",
+    (
+        "http_splitting",
+        "$gatehouse_client_dn",
+    ): "OpenSSL writes a name after RFC 2253, with line breaks escaped",
+    (
+        "http_splitting",
+        "$gatehouse_cache_age",
+    ): "njs writes digits, and a header that nginx read ends with its line",
+    ("http_splitting", "$gatehouse_cache_after"): "njs returns an empty text, for what it does besides",
 }
 
 

@@ -36,20 +36,20 @@ INTERNAL = {
 }  # fmt: skip
 # How an entry of `applications` names the inputs of a role, and in which order the roles come.
 ENTRY = {"app": "", "rollout": "rollout.", "tls_endpoint": "tls_endpoint."}
-ENTRY |= {f"{runtime}_app": f"{runtime}." for runtime in ("flask", "node", "rails", "laravel")}
+ENTRY |= {f"{runtime}_app": f"{runtime}." for runtime in ("python", "node", "rails", "laravel")}
 ORDER = [
-    "app", "flask_app", "node_app", "rails_app", "laravel_app", "rollout", "tls_endpoint", "proxy", "certificate",
+    "app", "python_app", "node_app", "rails_app", "laravel_app", "rollout", "tls_endpoint", "proxy", "certificate",
     "internal_ca", "firewall", "base", "verify", "preflight", "nginx", "lab",
 ]  # fmt: skip
 HEAD = """# Inputs
 
 Every input that an environment may set, with its default. `make docs` writes this page from the roles' specs;
-`ansible-doc -t role -r roles <role>` shows the same with every word. What stands in `inventories/wiring.yml` is a
+`ansible-doc -t role -r roles <role>` shows the same with every word. What is in `inventories/wiring.yml` is a
 default too.
 
 An input can be written for all hosts (`group_vars/all/`), for a group (`group_vars/proxies/`,
 `group_vars/<application>/`) or beside a host in `hosts.yml`. One that has a key is written into the application's entry
-of `group_vars/all/applications.yml` by that key; `flask.target` is `flask: {target: ...}`.
+of `group_vars/all/applications.yml` by that key; `python.target` is `python: {target: ...}`.
 
 ```yaml
 # group_vars/all/environment.yml: an input of the role proxy, for all proxies
@@ -89,7 +89,7 @@ def specs() -> dict[str, dict[str, Any]]:
 
 
 def set_by_the_project() -> set[str]:
-    """Return what the wiring sets, and what stands in `vars` of a playbook or of a runtime's role."""
+    """Return what the wiring sets, and what is in `vars` of a playbook or of a runtime's role."""
     wiring = yaml.safe_load((ROOT / "inventories" / "wiring.yml").read_text())
     found = set(itertools.chain.from_iterable(group for group in wiring.values() if isinstance(group, dict)))
     files = [*ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("roles/*_app/tasks/*.yml"), ROOT / "site.yml"]
@@ -151,7 +151,7 @@ def default_of(option: Mapping[str, Any]) -> str:
 def rows(path: str, key: str | None, options: Mapping[str, Any]) -> Iterator[str]:
     """Yield a row for each option, and after it those within it.
 
-    `path`: what stands before its name. `key`: its key in an entry, '' within another option; None for no such column.
+    `path`: what is before its name. `key`: its key in an entry, '' within another option; None for no such column.
     """
     for name, option in options.items():
         cells = [f"`{path}{name}`", *([] if key is None else [key and f"`{key}`"]), type_of(option), default_of(option)]

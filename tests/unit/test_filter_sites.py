@@ -121,7 +121,7 @@ BASE = {"Host": "$host", "Connection": ""}
         (
             {"websocket": True},
             {},
-            [["Connection", "$proxy_connection"], ["Host", "$host"], ["Upgrade", "$proxy_upgrade"]],
+            [["Connection", "$gatehouse_connection"], ["Host", "$host"], ["Upgrade", "$gatehouse_upgrade"]],
         ),
         ({"request_headers": [{"name": "host", "value": "a"}]}, {}, [["Connection", ""], ["host", "a"]]),
         (
@@ -143,14 +143,14 @@ def test_request_headers(
     assert filters("request_headers")(location(**own), BASE, site(**common)) == headers
 
 
-def test_fastcgi_is_told_the_headers_as_cgi_names_them(filters: Filters) -> None:
+def test_fastcgi_gets_the_headers_as_cgi_names_them(filters: Filters) -> None:
     headers = filters("request_headers")(location(protocol="fastcgi"), {**BASE, "X-Real-IP": "$remote_addr"}, site())
     found = {name: (value, condition) for name, value, condition in filters("fastcgi_parameters")(headers, "app.php")}
     assert found["HTTP_HOST"] == ("$host", "")
     assert found["HTTP_X_REAL_IP"] == ("$remote_addr", "")
     assert found["SCRIPT_FILENAME"] == ("$realpath_root/app.php", "")
     assert found["SCRIPT_NAME"] == ("/app.php", "")
-    assert found["HTTPS"] == ("$proxy_https", " if_not_empty")
+    assert found["HTTPS"] == ("$gatehouse_https", " if_not_empty")
     assert "HTTP_CONNECTION" not in found
 
 
@@ -159,7 +159,7 @@ def test_response_headers_replace_each_other(filters: Filters) -> None:
     base = {"X-Frame-Options": "$a", "X-Request-Id": "$b"}
     assert function(site(), base) == [["X-Frame-Options", "$a"], ["X-Request-Id", "$b"]]
     own = [{"name": "x-frame-options", "value": "DENY"}, {"name": "Content-Security-Policy", "value": "x"}]
-    assert function(site(content_security_policy="y", name="a-b"), base)[0][1] == "$proxy_csp_a_2d_b"
+    assert function(site(content_security_policy="y", name="a-b"), base)[0][1] == "$gatehouse_csp_a_2d_b"
     assert function(site(content_security_policy="y"), base, own) == [
         ["Content-Security-Policy", "x"],
         ["X-Request-Id", "$b"],
@@ -209,7 +209,7 @@ def test_a_path_without_its_slash_would_serve_the_folders_neighbours(filters: Fi
         filters("static_folder")(location(path="/docs", static={"dir": "/srv/docs", "strip_path": True}))
 
 
-def test_static_folders_are_told_once(filters: Filters) -> None:
+def test_static_folders_are_reported_once(filters: Filters) -> None:
     places = [location(static={"dir": folder}) for folder in ("/srv/b", "", "/srv/a", "/srv/b")]
     places += [location(protocol="fastcgi", fastcgi={"root": "/srv/c/public", "script": "index.php"})]
     assert filters("static_folders")([site(locations=places)]) == ["/srv/a", "/srv/b", "/srv/c/public"]

@@ -46,7 +46,7 @@ def probe() -> Any:
 
 
 class Member(BaseHTTPRequestHandler):
-    """Answers what its server is told to, and remembers what it was asked."""
+    """Answers what its server is set to, and remembers what it was asked."""
 
     def do_GET(self) -> None:
         server: Any = self.server
@@ -100,7 +100,7 @@ def test_a_good_answer_is_no_problem(probe: Any, serve: Serve) -> None:
         ((302, ""), {}, "status 302"),
     ],
 )
-def test_another_answer_is_told(probe: Any, serve: Serve, answer: Any, options: Any, problem: str) -> None:
+def test_another_answer_is_reported(probe: Any, serve: Serve, answer: Any, options: Any, problem: str) -> None:
     assert probe.probe(serve(answer)[1], {**OPTIONS, **options}) == problem
 
 

@@ -78,7 +78,7 @@ _ADVICE = (
     ),
     (
         re.compile(r"ha(?:s|ve) no (?:usable |compatible )?wheels?|no wheels with a matching|from source is disabled"),
-        "a package has no wheel for the hosts' Python: name it in flask_app_source_packages, which builds it here",
+        "a package has no wheel for the hosts' Python: name it in python_app_source_packages, which builds it here",
     ),
     (
         re.compile(r"(?:ENOTFOUND|EAI_AGAIN|getaddrinfo|Temporary failure in name resolution|Network is unreachable)"),
@@ -130,7 +130,7 @@ class Findings:
         if len(self.errors) < ERRORS and line not in self.errors:
             self.errors.append(line)
 
-    def told(self) -> list[str]:
+    def reported(self) -> list[str]:
         """Give the lines to show: the errors, or where none looks like one the last lines; then what is missing."""
         lines = list(self.errors)
         rest = [line for line in self.last if line not in lines and not _NOISE.search(line)]

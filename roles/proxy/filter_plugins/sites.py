@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.gatehouse.core.plugins.module_utils.nginx_values import variable_part
 
 # Headers of which an answer may have several: one more does not replace the upstream's.
 _REPEATED = ("link", "server-timing", "set-cookie", "vary")
@@ -22,7 +23,7 @@ _PLAIN_PATH = re.compile(r"/[A-Za-z0-9._~!&()*+,=:@/-]*")
 def location_match(location: Mapping[str, Any]) -> str:
     """Return the arguments of `location`: `/api/`, `= /`, `~ "[.]php$"`.
 
-    A regular expression stands in quotes, so that its braces and semicolons end nothing.
+    A regular expression is in quotes, so that its braces and semicolons end nothing.
     Source: https://nginx.org/en/docs/http/ngx_http_core_module.html#location
     """
     path, match = str(location["path"]), location["match"]
@@ -69,13 +70,13 @@ def access_rules(place: Mapping[str, Any], site: Mapping[str, Any]) -> list[list
 
 
 def _asks_for_password(location: Mapping[str, Any], site: Mapping[str, Any]) -> bool:
-    """Tell whether nginx itself asks for a user and a password here."""
+    """Return whether nginx itself asks for a user and a password here."""
     own, common = location["basic_auth"], site["basic_auth"]
     return bool(own["users"]) or (bool(common["users"]) and not own["open"])
 
 
 def users_file(site: Mapping[str, Any], location: Mapping[str, Any] | None = None) -> str:
-    """Return the path in the tree of the users of a site, or of one of its locations, wherever that stands."""
+    """Return the path in the tree of the users of a site, or of one of its locations, wherever that is."""
     if location is None:
         return f"secrets/{site['name']}/site.users"
     place = f"{location['match']} {location['path']}".encode()
@@ -97,7 +98,7 @@ def page_templates(
 ) -> list[dict[str, Any]]:
     """Return the templates of `nginx_tree` that render the error pages of all sites: [{src, dest, vars}].
 
-    `pages`: {unavailable, maintenance, refused: what stands on the pages that the role brings}; `guarded`: the sites
+    `pages`: {unavailable, maintenance, refused: what is on the pages that the role brings}; `guarded`: the sites
     with an application firewall, which refuses with a page.
     """
     templates = []
@@ -110,10 +111,10 @@ def page_templates(
         if site["name"] in guarded:
             own["refused"] = ""
         for kind, file in own.items():
-            brought = {"src": "pages/page.html.j2", "vars": {"page": pages[kind]}}
-            html = {"src": "pages/own.html.j2", "vars": {"file": file}} if file else brought
+            default = {"src": "pages/page.html.j2", "vars": {"page": pages[kind]}}
+            html = {"src": "pages/own.html.j2", "vars": {"file": file}} if file else default
             templates.append({**html, "dest": f"{folder}/{kind}.html"})
-            templates.append({**brought, "src": "pages/page.json.j2", "dest": f"{folder}/{kind}.json"})
+            templates.append({**default, "src": "pages/page.json.j2", "dest": f"{folder}/{kind}.json"})
     return templates
 
 
@@ -128,8 +129,8 @@ def request_headers(location: Mapping[str, Any], base: Mapping[str, str], site: 
     usual = sorted(headers.values())
     if location["websocket"]:
         headers |= {
-            "upgrade": ["Upgrade", "$proxy_upgrade"],
-            "connection": ["Connection", "$proxy_connection"],
+            "upgrade": ["Upgrade", "$gatehouse_upgrade"],
+            "connection": ["Connection", "$gatehouse_connection"],
         }
     if _asks_for_password(location, site):
         headers["authorization"] = ["Authorization", ""]
@@ -140,7 +141,7 @@ def request_headers(location: Mapping[str, Any], base: Mapping[str, str], site: 
         headers |= {one.lower(): [one, ""] for one in (_underscored(header["name"]) if spelt else ())}
         headers[header["name"].lower()] = [header["name"], header["value"]]
     found = sorted(headers.values())
-    # What somebody wrote for this location stands in it, although it may be what every location has.
+    # What somebody wrote for this location is in it, although it may be what every location has.
     return [] if found == usual and location["protocol"] == "http" and not location["request_headers"] else found
 
 
@@ -193,7 +194,7 @@ def fastcgi_parameters(headers: Sequence[Sequence[str]], script: str, port: str 
     """Return [[name, value, condition]] of a FastCGI request's parameters: those of CGI, then the headers as HTTP_*.
 
     `headers`: of request_headers; `script`: the front controller, in the location's root. It is named by its real path,
-    so that PHP's cache of compiled scripts (opcache) tells the releases behind the link `current` apart. `port`: the
+    so that PHP's cache of compiled scripts (opcache) distinguishes the releases behind the link `current`. `port`: the
     variable with the port that the visitor came to. Connection is left out: FastCGI has no connection of HTTP. Programs
     ask of HTTPS and REMOTE_USER only whether they are there.
     Sources: RFC 3875 4.1, https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html#fastcgi_param
@@ -203,7 +204,7 @@ def fastcgi_parameters(headers: Sequence[Sequence[str]], script: str, port: str 
         ["CONTENT_TYPE", "$content_type"],
         ["DOCUMENT_ROOT", "$realpath_root"],
         ["GATEWAY_INTERFACE", "CGI/1.1"],
-        ["HTTPS", "$proxy_https"],
+        ["HTTPS", "$gatehouse_https"],
         ["QUERY_STRING", "$query_string"],
         # PHP that was built to be started by a redirect only answers nothing without it.
         ["REDIRECT_STATUS", "200"],
@@ -236,7 +237,10 @@ def response_headers(
     """
     headers = {name.lower(): [name, value] for name, value in base.items()}
     if site["content_security_policy"]:
-        headers["content-security-policy"] = ["Content-Security-Policy", f"$proxy_csp_{variable_part(site['name'])}"]
+        headers["content-security-policy"] = [
+            "Content-Security-Policy",
+            f"$gatehouse_csp_{variable_part(site['name'])}",
+        ]
     for header in own:
         headers[header["name"].lower()] = [header["name"], header["value"]]
     return sorted(headers.values())
@@ -268,7 +272,7 @@ def header_variable(name: str) -> str:
 def static_folder(location: Mapping[str, Any]) -> str:
     """Return `alias /srv/docs/` or `root /srv/www`: where nginx looks for the files of a location.
 
-    `alias` without the slash at both ends would also serve what stands beside the folder (`/docs../x`), so a path that
+    `alias` without the slash at both ends would also serve what is beside the folder (`/docs../x`), so a path that
     is taken off has to end in one.
     Source: https://nginx.org/en/docs/http/ngx_http_core_module.html#alias
     """
@@ -288,11 +292,6 @@ def static_folders(sites: Iterable[Mapping[str, Any]]) -> list[str]:
     folders = [place["static"]["dir"] for place in places]
     folders += [place["fastcgi"]["root"] for place in places if place["protocol"] == "fastcgi"]
     return sorted({str(folder) for folder in folders if folder})
-
-
-def variable_part(name: str) -> str:
-    """Return a site's name as part of a variable of nginx, each name its own: `shop-2.eu` gives `shop_2d_2_2e_eu`."""
-    return re.sub(r"[^A-Za-z0-9]", lambda found: f"_{ord(found[0]):x}_", name)
 
 
 class FilterModule:

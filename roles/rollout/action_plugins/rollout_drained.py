@@ -25,7 +25,7 @@ def kind_of(file: Path) -> str:
 
 
 def note(file: Path, kind: str, reason: str) -> bool:
-    """Note that a host is drained, unless that or an operator's own is noted; tell whether it was not."""
+    """Note that a host is drained, unless that or an operator's own is noted; return whether it was not."""
     if kind_of(file) in (kind, "maintenance"):
         return False
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def note(file: Path, kind: str, reason: str) -> bool:
 
 
 def forget(file: Path, kind: str) -> bool:
-    """Note that a host is no longer drained by this kind, or by any for `maintenance`; tell whether it was."""
+    """Note that a host is no longer drained by this kind, or by any for `maintenance`; return whether it was."""
     was = kind_of(file)
     if not was or kind not in (was, "maintenance"):
         return False

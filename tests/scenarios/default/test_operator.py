@@ -1,4 +1,4 @@
-"""What an operator is promised: a dry run that tells the truth, and errors before any host is touched."""
+"""What an operator is promised: a dry run that says the truth, and errors before any host is touched."""
 
 from __future__ import annotations
 

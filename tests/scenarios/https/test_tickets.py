@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import itertools
 import re
-import runpy
 import time
 from datetime import UTC, datetime
 
 import pytest
+from ansible_collections.gatehouse.core.plugins.module_utils.derived_secret import derived_secret
 from testinfra.host import Host
 
-from estate import ROOT, Estate
+from estate import Estate
 
 from .conftest import PROXIES, Visitor
 
 VERSIONS = pytest.mark.parametrize("version", ["tls1_2", "tls1_3"])
 FOLDER = "/var/lib/gatehouse/session-tickets"
-FILTER = ROOT / "filter_plugins" / "secrets.py"
 KEYS = ("previous.key", "current.key", "next.key")
 PROGRAM = "python3 -I /usr/local/lib/gatehouse/session_tickets.py"
 
@@ -30,7 +29,7 @@ def begin(visitor: Visitor, proxy: str, version: str) -> None:
 
 
 def resumes(visitor: Visitor, proxy: str, version: str) -> bool:
-    """Come back with the ticket, be answered, and tell whether it opened."""
+    """Come back with the ticket, be answered, and return whether it opened."""
     said = visitor.handshake(proxy, f"-{version}", "-sess_in", f"/srv/{version}")
     assert "HTTP/1.1 200 OK" in said
     return re.search("^Reused, TLS", said, re.MULTILINE) is not None
@@ -131,7 +130,7 @@ def test_keys_rotate_without_losing_a_visitor_and_old_sessions_end(visitor: Visi
             estate.host(name).check_output(back)
 
 
-def test_a_play_puts_right_what_is_wrong_and_tells_no_secret(estate: Estate, visitor: Visitor) -> None:
+def test_a_play_puts_right_what_is_wrong_and_shows_no_secret(estate: Estate, visitor: Visitor) -> None:
     hosts = {name: estate.host(name) for name in PROXIES}
     kept = {name: sums(host) for name, host in hosts.items()}
     hosts["proxy1"].check_output(f"{PROGRAM} --day {datetime.now(UTC).toordinal() + 3}")
@@ -153,6 +152,6 @@ def test_a_play_puts_right_what_is_wrong_and_tells_no_secret(estate: Estate, vis
     assert visitor.curl("proxy3", "https://shop.lab.test/").status == 200
     secrets = {host.check_output(f"cut -d' ' -f2 {FOLDER}/state") for host in hosts.values()}
     passphrase = (estate.state / "secrets" / "environment_passphrase").read_text().strip()
-    secrets |= {passphrase, runpy.run_path(str(FILTER))["derived_secret"](passphrase, "session tickets")}
+    secrets |= {passphrase, derived_secret(passphrase, "session tickets")}
     assert len(secrets) == 3
     assert not [secret for secret in secrets if secret in run.stdout + tried.stdout]

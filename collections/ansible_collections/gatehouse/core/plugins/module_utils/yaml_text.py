@@ -36,7 +36,7 @@ def variable_files(folder: Path) -> Iterator[Path]:
 
 
 def mistakes(text: str) -> list[Mistake]:
-    """Return the mistakes of a text, in order: what breaks it, or else each key that stands twice.
+    """Return the mistakes of a text, in order: what breaks it, or else each key that is twice.
 
     Tags are not resolved, so vaulted values are as right as others; an empty text is right.
     """
@@ -50,6 +50,40 @@ def mistakes(text: str) -> list[Mistake]:
         mark = root.start_mark
         return [Mistake(mark.line + 1, mark.column + 1, "is no mapping", "write lines of the form `name: value`")]
     return sorted(_doubtful(root), key=lambda mistake: (mistake.line, mistake.column))
+
+
+def host_mistakes(text: str) -> list[Mistake]:
+    """Return what a right YAML text has where an inventory has groups, hosts and their variables, in order.
+
+    Source: https://docs.ansible.com/projects/ansible/latest/collections/ansible/builtin/yaml_inventory.html
+    """
+    root = yaml.compose(text, Loader=_FAST)
+    return list(_groups(root)) if isinstance(root, yaml.MappingNode) else []
+
+
+def _groups(node: Any) -> Iterator[Mistake]:
+    for group, entry in node.value:
+        yield from _shaped(entry, f"group {group.value}", "write hosts: below it")
+        for key, value in entry.value if isinstance(entry, yaml.MappingNode) else ():
+            if key.value not in ("hosts", "children", "vars"):
+                problem = f"has {key.value} in the group {group.value}, which has hosts, children and vars"
+                remedy = f"write it below hosts: or vars: of {group.value}"
+                yield Mistake(key.start_mark.line + 1, key.start_mark.column + 1, problem, remedy)
+                continue
+            yield from _shaped(value, f"{key.value} of the group {group.value}", "write a line `name:` for each")
+            if not isinstance(value, yaml.MappingNode):
+                continue
+            if key.value == "children":
+                yield from _groups(value)
+            for host, variables in value.value if key.value == "hosts" else ():
+                yield from _shaped(variables, f"host {host.value}", f"write {host.value}: {{name: value}}")
+
+
+def _shaped(node: Any, what: str, remedy: str) -> Iterator[Mistake]:
+    """Yield a mistake unless the node is a mapping, or nothing."""
+    if not isinstance(node, yaml.MappingNode) and node.tag != "tag:yaml.org,2002:null":
+        mark = node.start_mark
+        yield Mistake(mark.line + 1, mark.column + 1, f"is no mapping: {what}", remedy)
 
 
 def _doubtful(node: Any, name: str = "name") -> Iterator[Mistake]:
@@ -82,11 +116,11 @@ def _quoted(name: str) -> str:
 
 
 def _broken(text: str, error: yaml.YAMLError) -> Mistake:
-    """Return what broke the text: by the line itself where that tells more than the parser does."""
+    """Return what broke the text: by the line itself where that says more than the parser does."""
     try:
         yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as told:  # in Python's words, which say more than libyaml's
-        error = told
+    except yaml.YAMLError as reported:  # in Python's words, which say more than libyaml's
+        error = reported
     mark: Any = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     start: Any = getattr(error, "context_mark", None) or mark
     said = str(getattr(error, "problem", None) or error)
