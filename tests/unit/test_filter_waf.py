@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 from ansible.plugins.loader import filter_loader, init_plugin_loader
+from ansible_collections.gatehouse.core.plugins.module_utils.preflight.waf import waf_problems
 
 ROOT = Path(__file__).resolve().parents[2]
-for folder in ("filter_plugins", "roles/proxy/filter_plugins", "roles/preflight/filter_plugins"):
+for folder in ("filter_plugins", "roles/proxy/filter_plugins"):
     filter_loader.add_directory(str(ROOT / folder))
 init_plugin_loader([])
 
@@ -32,7 +33,7 @@ def problems(site: dict[str, Any] | None = None, **location: Any) -> list[tuple[
     estate = {"proxy_sites": sites(site, **location), "proxy_client_max_body_size": "10m"}
     return [
         (".".join(str(part) for part in one["path"][2:]), one["problem"], one["remedy"])
-        for one in call("waf_problems", estate, RULES)
+        for one in waf_problems(estate, RULES)
     ]
 
 

@@ -41,7 +41,7 @@ def normal_use() -> list[Request]:
     text = '<p>Our <b>new</b> shop is open: <a href="https://shop.example/?a=1&b=2">see it</a> '
     text += '<img src="/p.jpg" alt="x"></p>'
     sql = "SELECT name FROM users WHERE id = 1 UNION SELECT name FROM admins"
-    note = {"title": "Lesson 3", "text": "Delete with DELETE FROM orders WHERE id = 1 OR 1 = 1"}
+    note = {"title": "Chapter 3", "text": "Delete with DELETE FROM orders WHERE id = 1 OR 1 = 1"}
     photo = random.Random(17).randbytes(5 * 1024 * 1024)  # noqa: S311
     pages = ("/", "/about", "/prices?sort=name&page=2", "/contact", "/news/2026/spring-sale")
     use = [request("GET", path) for path in pages]
@@ -49,7 +49,7 @@ def normal_use() -> list[Request]:
         request("POST", "/articles", FORM, urlencode({"title": "Spring sale", "text": text})),
         request("GET", f"/search?q={quote_plus(sql)}"),
         request("POST", "/api/notes", JSON, json.dumps(note)),
-        request("PUT", "/api/notes/17", JSON, json.dumps({"title": "Lesson 4", "done": True})),
+        request("PUT", "/api/notes/17", JSON, json.dumps({"title": "Chapter 4", "done": True})),
         request(
             "PATCH", "/api/notes/17", {"Content-Type": "application/merge-patch+json"}, json.dumps({"done": False})
         ),
