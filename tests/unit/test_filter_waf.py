@@ -54,7 +54,7 @@ WATCHED = {"mode": "detect", "paranoia": 2}
         ({"exclude": [{"why": "x"}]}, {},
          ("waf.exclude.0.rule", "is missing, and so is tag", "write the number that waf_report.yml shows")),
         ({"exclude": [{"rule": 942100, "tag": "attack-sqli", "why": "x"}]}, {},
-         ("waf.exclude.0.tag", "stands beside rule: 942100", "keep one of them")),
+         ("waf.exclude.0.tag", "is written beside rule: 942100", "keep one of them")),
         ({"exclude": [{"rule": 942100, "why": " "}]}, {},
          ("waf.exclude.0.why", "is empty", "write why this is no attack")),
         ({"exclude": [{"rule": 942421, "why": "x"}]}, {},

@@ -69,7 +69,7 @@ def _exclusions(
     for place, exclusion in numbered(waf.get("exclude")):
         here, rule, tag = ["waf", "exclude", place], exclusion.get("rule"), exclusion.get("tag")
         if rule and tag:
-            yield wrong([*here, "tag"], f"stands beside rule: {rule}", "keep one of them")
+            yield wrong([*here, "tag"], f"is written beside rule: {rule}", "keep one of them")
         elif not rule and not tag:
             yield wrong([*here, "rule"], "is missing, and so is tag", "write the number that waf_report.yml shows")
         elif isinstance(rule, int) and rule and rule not in rules:
