@@ -17,11 +17,11 @@ class Site(http.client.HTTPSConnection):
 
     def __init__(self, address: str, name: str) -> None:
         self.tls = ssl.create_default_context(cafile="/srv/ca.pem")
-        super().__init__(name, timeout=20, context=self.tls)
+        super().__init__(name, timeout=90, context=self.tls)
         self.address = address
 
     def connect(self) -> None:
-        plain = socket.create_connection((self.address, 443), timeout=20)
+        plain = socket.create_connection((self.address, 443), timeout=90)
         self.sock = self.tls.wrap_socket(plain, server_hostname=self.host)
 
 
