@@ -158,12 +158,12 @@ def test_a_deployment_loses_no_job_and_no_request(postroom: Postroom) -> None:
 
 
 def test_a_job_that_takes_too_long_is_said_and_done_again(postroom: Postroom) -> None:
-    post(postroom, "long", 20)
+    post(postroom, "long", 50)
     until(lambda: "long" in postroom.asked("SELECT letter FROM begun"))
     run = postroom.estate.play("playbooks/restart.yml", "-e", "app=postroom")
     assert run.returncode == 0, run.stdout
     assert re.search(r"postroom\.worker@[12]\.service did not end in time and was killed", run.stdout)
-    until(lambda: "long" in postroom.delivered(), 180)
+    until(lambda: "long" in postroom.delivered(), 240)
     assert postroom.delivered()["long"] == 1
 
 

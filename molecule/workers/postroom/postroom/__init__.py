@@ -16,7 +16,7 @@ def database() -> psycopg.Connection:
         dbname="postroom",
         user="postroom",
         password=os.environ["DATABASE_PASSWORD"],
-        connect_timeout=5,
+        connect_timeout=30,
         autocommit=True,
     )
 
