@@ -37,6 +37,8 @@ WORDS = (
     "reason",
     "release",
     "remove_data",
+    "skip_unreachable",
+    "stop_on_failure",
     "version",
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

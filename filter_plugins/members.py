@@ -81,6 +81,23 @@ def member_hosts(names: Any, hostvars: Mapping[str, Any]) -> list[str]:
     )
 
 
+def skippable_machines(
+    machines: Any, hostvars: Mapping[str, Any], notes: Mapping[str, Mapping[str, Any]], every: bool
+) -> list[str]:
+    """Return the machines that a run may go on without: every one, or those alone that serve no visitor.
+
+    Those are the ones whose applications are all drained for maintenance, or since a run has gone on without them.
+    `hostvars`: Ansible's, of which `instances` is read; `notes`: who is drained, see P(drain_notes#filter).
+    """
+
+    def is_out(machine: str) -> bool:
+        members = hostvars[machine].get("instances") or ()
+        kinds = {notes.get(str(member), {}).get("kind") for member in members}
+        return bool(kinds) and kinds <= {"maintenance", "unreachable"}
+
+    return [machine for machine in _names(machines, "machines") if every or is_out(machine)]
+
+
 def rotation_batches(
     hosts: Any, upstreams: Any, notes: Mapping[str, Any], machines: Mapping[str, str]
 ) -> list[dict[str, list[str]]]:
@@ -195,6 +212,7 @@ class FilterModule:
             drain_members,
             unserved_upstreams,
             member_hosts,
+            skippable_machines,
             rotation_batches,
             site_host,
             member_endpoints,
