@@ -96,7 +96,7 @@ def rollout_report(plans: Sequence[Plan], failures: Mapping[str, str]) -> list[s
     for app, reason in failures.items():
         told = reason.splitlines()
         told = told[:2] + [line for line in told[2:] if line.endswith(_UNCHANGED)]
-        lines.append(f"{app} failed: {' '.join(told)}")
+        lines.append("\n  ".join([f"{app} failed: {told[0]}", *told[1:]]))
     return lines
 
 

@@ -7,7 +7,7 @@ in `problem` too, because that is where hosts.yml says it.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 Problem = dict[str, Any]
@@ -42,13 +42,13 @@ def group_problems(groups: Mapping[str, Sequence[str]], applications: Sequence[s
     return problems
 
 
-def unreached_hosts(groups: Mapping[str, Sequence[str]], placed: Collection[str]) -> list[Problem]:
+def unreached_hosts(groups: Mapping[str, Sequence[str]], placed: set[str]) -> list[Problem]:
     """Return a warning for each host that is in the group of an application that no entry describes.
 
     `placed`: the hosts in applications' groups. A host in several groups, or in one that `children` make, is the
     operator's own affair.
     """
-    known = {*placed, *groups.get("proxies", ()), *groups.get("apps", ()), *groups.get("ungrouped", ())}
+    known = placed | {host for group in ("proxies", "apps", "machines", "ungrouped") for host in groups.get(group, ())}
     problems = []
     for group, hosts in groups.items():
         lost = [host for host in hosts if host not in known]
