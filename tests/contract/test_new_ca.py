@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 
 ROOT = Path(__file__).resolve().parents[2]
 REPLACE = ("-e", '{"certificate_replace_ca": true}')
+GROUPS = ("apps", "machines", "probed", "proxies", "returned", "shared_machines", "skipped")
 PLAYBOOKS = ("internal_ca", "update_trust", "rotate_certificates")
 
 
@@ -33,8 +34,9 @@ class Environment:
             "internal_ca_passphrase": "a passphrase of this test",
             "certificate_ca_dir": str(self.ca),
             "certificate_requests": [request],
+            "reachable_proxies": [],
         }
-        groups: dict[str, dict[str, dict[str, str]]] = {name: {"hosts": {}} for name in ("apps", "proxies")}
+        groups: dict[str, dict[str, dict[str, str]]] = {name: {"hosts": {}} for name in GROUPS}
         inventory = {"all": {"vars": everything, "hosts": own, "children": groups}}
         (root / "hosts.yml").write_text(yaml.safe_dump(inventory))
 
@@ -98,5 +100,5 @@ def test_a_ca_is_not_made_for_some_hosts(environment: Environment) -> None:
     environment.issue()
     succeeded, said = environment.run("internal_ca", "--limit", "web1")
     assert not succeeded
-    assert "ca.pem is not there on this controller, and a host that --limit leaves out may have certificates" in said
+    assert "ca.pem is not there on this controller, and a host that this run leaves out may have certificates" in said
     assert not environment.ca.exists()

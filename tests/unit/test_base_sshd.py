@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,16 @@ def test_what_is_allowed_is_left_out(sshd: Any) -> None:
     assert "Password" not in loose.replace("PermitEmptyPasswords", "").replace("prohibit-password", "")
     assert "Forwarding" not in loose
     assert "MaxAuthTries 4" in loose
+
+
+def test_all_applications_of_a_host_may_come_at_once(sshd: Any) -> None:
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(ROLE.parents[1] / "ansible.cfg")
+    forks = config.getint("defaults", "forks")
+    told = dict(line.split(" ", 1) for line in sshd.drop_in([]).splitlines() if not line.startswith("#"))
+    # One more for a person, and for connections that a firewall or a scanner leaves half open.
+    assert int(told["MaxSessions"]) > 2 * forks
+    assert int(told["MaxStartups"].split(":")[0]) > 2 * forks
 
 
 def test_it_goes_live_and_is_kept(sshd: Any) -> None:

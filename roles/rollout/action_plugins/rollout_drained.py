@@ -3,7 +3,7 @@
 `kind` is `maintenance` for what an operator drained, `rollout` for what a deployment and `rotation` for what a rotation
 drained and will undrain, `standby` for an application whose standby serves, and `unreachable` for a host without which
 a run has gone on; a deployment undrains it. A run undoes its own kind only: an operator may take a host over while a
-run has it. `outdated` is true where a run has gone on without a host that is out for maintenance.
+run has it. `outdated` is true where a run has gone on without a host that was drained before.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def note(file: Path, kind: str, reason: str) -> bool:
     """Note that a host is drained, unless that or an operator's own is noted; tell whether it was not."""
     before = noted(file)
     was = before.get("kind", "")
-    # What a deployment has left drained, a deployment asks as well.
-    if was in (kind, "maintenance") or (was, kind) == ("rollout", "unreachable"):
-        if (was, kind) == ("maintenance", "unreachable") and not before.get("outdated"):
-            write(file, {**before, "outdated": True})
+    if kind == "unreachable" and was in ("maintenance", "rollout"):
+        write(file, {**before, "outdated": True})
+        return False
+    if was in (kind, "maintenance"):
         return False
     about = {
         "by": os.environ.get("SUDO_USER") or getpass.getuser(),
@@ -49,7 +49,8 @@ def note(file: Path, kind: str, reason: str) -> bool:
         "kind": kind,
         "reason": reason,
     }
-    write(file, {**about, "outdated": True} if (was, kind) == ("unreachable", "maintenance") else about)
+    outdated = kind == "maintenance" and (was == "unreachable" or before.get("outdated"))
+    write(file, {**about, "outdated": True} if outdated else about)
     return True
 
 
