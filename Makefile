@@ -31,7 +31,7 @@ lab: lab-up ## Bring an inventory to life here and run site.yml on it (ENV=lab, 
 	  ansible-playbook site.yml -i $(ENV) $(REHEARSAL)
 	@cat .lab/$(ENV)/urls.txt
 
-new: .venv/ready ## Write an environment of your own: ENV=mine DOMAIN=example.org APP=shop RUNTIME=flask (PROXIES, HOSTS)
+new: .venv/ready ## Write an environment of your own: ENV=mine DOMAIN=example.org APP=shop RUNTIME=python (PROXIES, HOSTS)
 	@ansible-playbook playbooks/new.yml -i localhost, -e 'env="$(ENV)"' -e 'domain="$(DOMAIN)"' -e 'application="$(APP)"' \
 	  -e 'runtime="$(RUNTIME)"' -e 'proxies="$(PROXIES)"' -e 'application_hosts="$(HOSTS)"'
 	@ansible-playbook playbooks/preflight.yml -i inventories/$(ENV) \

@@ -16,6 +16,7 @@ import yaml
 from ansible import context
 from ansible.parsing.splitter import parse_kv
 from ansible.plugins.callback import CallbackBase
+from ansible_collections.gatehouse.core.plugins.module_utils.renamed import new_name
 
 DOCUMENTATION = """
 name: extra_variables
@@ -74,12 +75,20 @@ def names_given(options: Iterable[str]) -> set[str]:
     return names - {"_raw_params"}
 
 
-def refusals(extra: Iterable[str], known: Iterable[str]) -> list[str]:
-    """Return a message for each extra variable that nobody knows."""
+def names_of_before(root: Path) -> dict[str, str]:
+    """Return {old: new} of the variables that were renamed."""
+    return dict(yaml.safe_load((root / "roles/preflight/files/renamed.yml").read_text(encoding="utf-8"))["variables"])
+
+
+def refusals(extra: Iterable[str], known: Iterable[str], renamed: Mapping[str, str]) -> list[str]:
+    """Return a message for each extra variable that nobody knows; `renamed` are names of before."""
     known = set(known)
     messages = []
     for name in sorted(set(extra) - known):
         if not name.startswith(("ansible_", "vault_")):
+            if new := new_name(name, renamed):
+                messages.append(f"-e {name}=... was renamed to {new}\n-> write -e {new}=...")
+                continue
             near = difflib.get_close_matches(name, sorted(known), 1, 0.7)
             remedy = f"write -e {near[0]}=..." if near else f"write one of {', '.join(WORDS)}, or an input of a role"
             messages.append(f"-e {name}=... is no variable of a playbook, a role or this environment\n-> {remedy}")
@@ -105,7 +114,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         known = (
             (*WORDS, *role_inputs(ROOT), *environment_names(context.CLIARGS["inventory"] or ())) if unknown else WORDS
         )
-        if messages := refusals(extra, known):
+        if messages := refusals(extra, known, names_of_before(ROOT) if unknown else {}):
             for message in messages:
                 self._display.error(message, wrap_text=False)
             # Ansible swallows what a callback raises as an error.

@@ -36,18 +36,31 @@ SITES: list[Mistake] = [
     (S, "{path: /assets/, upstream: dashboard, cache: {zone: assets}}",
      "{path: /assets/, upstream: dashbord, cache: {zone: assets}}", 'names the upstream "dashbord"', "dashbord",
      "write dashboard"),
+    (S, "", "extra_upstreams:\n  - {name: hand, tls: {name: x.internal.example.com}, transport: mtls, members: [\n"
+     "      {name: storefront1, address: 10.10.0.101, port: 5000}]}\n",
+     "5000 of member storefront1 is closed on host storefront1, whose firewall opens 443", "port: 5000", "write 443"),
+    (S, "{path: /, upstream: dashboard}", '{path: /, upstream: dashboard, websocket: "no"}',
+     'websocket must be true or false, got "no"', '"no"', "write false, without quotes"),
+    ("group_vars/storefront.yml", "", "proxy_client_max_body_size: 20m\n",
+     "proxy_client_max_body_size is an input of the role proxy, which runs on no host that group_vars/storefront.yml",
+     "proxy_client", "write it for hosts that run it"),
+    ("group_vars/proxies.yml", "", "app_version: 2.0.0\n",
+     "app_version is an input of the role app, which runs on no host that group_vars/proxies.yml is for", "app_version",
+     "write version: in the application's entry"),
+    ("group_vars/proxies.yml", "", "proxy_session_ticket_seed: short\n", "proxy_session_ticket_seed is refused",
+     "short", "write one such as `openssl rand"),
 ]  # fmt: skip
 APPLICATIONS: list[Mistake] = [
     (A, "port: 5000", "port: 70000", "applications[0].port 70000 is no port", "70000", "write an integer"),
     (A, "    upstream: {method: least_conn}", "    upstream: {methd: least_conn}", ".methd is unknown", "methd",
      "write method"),
     (A, "      target: storefront:create_app()", "      targt: storefront:create_app()",
-     "applications[0].flask.targt is no key of an application", "targt", "write target"),
+     "applications[0].python.targt is no key of an application", "targt", "write target"),
     (A, '    version: "1.0.0"\n    port: 3000', '    version: 1.10\n    port: "3000"\n    batch: 2',
      "applications[1].batch is no key of an application", "batch: 2", "write it below rollout:"),
     (A, "    secrets:", "    app_health_path: /up\n    secrets:",
      "applications[0].app_health_path has the role's prefix", "app_health_path", "write health_path"),
-    (A, "", "  - name: shop\n    runtime: nodejs\n    flask: {target: x}\n",
+    (A, "", "  - name: shop\n    runtime: nodejs\n    python: {target: x}\n",
      "applications[2].name shop is no group of hosts.yml that has hosts", "name: shop", "add the group shop"),
     (A, "", "    rollout: {purges: [{site: shopp, prefix: /}]}\n", "applications[2].runtime \"nodejs\" is no runtime",
      "nodejs", "write node"),
@@ -64,6 +77,15 @@ HOSTS: list[Mistake] = [
      "10.10.0.101 of host storefront2 is the address of storefront1 too", "storefront2", "give each host its own"),
     (E, "domains: [example.com]", "", "domains is not defined", "", "write domains: there"),
 ]  # fmt: skip
+RENAMED: list[Mistake] = [
+    (A, "runtime: python", "runtime: flask", "applications[0].runtime flask was renamed to python", "runtime: flask",
+     "write python"),
+    (A, "    python:", "    flask:", "applications[0].flask was renamed to python", "flask:", "write python"),
+    (E, "environment_name: prod", "lab_name: prod", "lab_name was renamed to environment_name", "lab_name",
+     "write environment_name"),
+    ("group_vars/storefront.yml", "", "flask_app_workers: 3\n", "flask_app_workers was renamed to python_app_workers",
+     "flask_app_workers", "write python_app_workers"),
+]  # fmt: skip
 ALONE: list[list[Mistake]] = [
     [(E, "controller_address: 10.10.0.10 ", "controller_address: 10.10.0.0/24 ",
       'controller_address "10.10.0.0/24" is no IP address', "controller_address", "write one such as 10.0.0.5"),
@@ -71,6 +93,17 @@ ALONE: list[list[Mistake]] = [
     [(H, "proxies:", "proxy:", "hosts.yml has no group proxies that has hosts", "", "call proxy proxies")],
     [(A, "applications:", "applications: shop\nx_applications:", 'applications must be a list, got "shop"',
       "applications: shop", "write `- name: shop`")],
+    # One cause is one problem, whatever follows from it.
+    [(A, "applications:", "x_applications:", "group storefront is neither proxies nor an application's", "",
+      "write an entry with name: storefront"),
+     (A, "x_applications:", "x_applications:", "group dashboard is neither proxies nor an application's", "",
+      "write an entry")],
+    [(A, "", "    source: ../shop\n", "source ../shop is relative, and each playbook would begin elsewhere", "source",
+      'write "{{ inventory_dir }}/../shop"')],
+    [(A, "name: dashboard", "name: My Shop", '"My Shop" names a unit, a folder and an account', "My Shop",
+      "write dashboard")],
+    [(S, "", "proxy_upstreams: []\n", "takes the place of the pools that follow from the applications", "",
+      "call it extra_upstreams")],
     [("group_vars/all/vault.yml", "", "vault_x: change-me\n", "vault_x has the value of the example", "vault_x",
       "write a secret of your own")],
 ]  # fmt: skip
@@ -87,7 +120,9 @@ def edit(folder: Path, mistake: Mistake) -> None:
     path.write_text(text.replace(mistake[1], mistake[2], 1))
 
 
-@pytest.mark.parametrize("batch", [SITES, APPLICATIONS, HOSTS, *ALONE], ids=lambda batch: str(batch[0][3])[:40])
+@pytest.mark.parametrize(
+    "batch", [SITES, APPLICATIONS, HOSTS, RENAMED, *ALONE], ids=lambda batch: str(batch[0][3])[:40]
+)
 def test_a_mistake_is_named_with_its_place_and_a_remedy(tmp_path: Path, batch: list[Mistake]) -> None:
     # Beside the other environments, as a copy is.
     shutil.copytree(ROOT / "inventories" / "staging", tmp_path / "staging", symlinks=True)
@@ -100,6 +135,8 @@ def test_a_mistake_is_named_with_its_place_and_a_remedy(tmp_path: Path, batch: l
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert run.returncode == 2, run.stdout
     blocks = re.split(r"\n\s+\d+\. ", run.stdout)
+    if batch in ALONE:
+        assert len(blocks) - 1 == len(batch), run.stdout
     for file, _, _, said, line, remedy in batch:
         found = [block for block in blocks if said in block]
         assert len(found) == 1, f"{said}\n{run.stdout}"

@@ -47,8 +47,8 @@ ONE_MACHINE = {"proxies": "10.0.0.11,203.0.113.11", "application_hosts": "10.0.0
 
 @pytest.mark.parametrize(
     ("runtime", "places", "size"),
-    [("flask", {}, 4), ("laravel", {}, 4), ("node", ONE_MACHINE, 2)],
-    ids=["flask", "laravel", "one machine"],
+    [("python", {}, 4), ("laravel", {}, 4), ("node", ONE_MACHINE, 2)],
+    ids=["python", "laravel", "one machine"],
 )
 def test_a_new_environment_passes_once_it_is_filled_in(
     tmp_path: Path, runtime: str, places: dict[str, str], size: int
@@ -83,7 +83,8 @@ def test_without_answers_all_is_marked(tmp_path: Path) -> None:
     ("given", "message"),
     [
         ({"env": "Mine"}, "write a name, such as ENV=mine"),
-        ({"env": "mine", "runtime": "php"}, "write one of flask, laravel, node, rails"),
+        ({"env": "mine", "runtime": "php"}, "write one of laravel, node, python, rails"),
+        ({"env": "mine", "runtime": "flask"}, "RUNTIME flask was renamed to python: write RUNTIME=python"),
         ({"env": "mine", "application": "my shop"}, "write lower-case letters, digits and underscores"),
     ],
 )

@@ -159,11 +159,11 @@ def entry_for(block: Block) -> dict[str, Any]:
     runtime = re.search(r"`(node|rails|laravel)`", block.heading) or own
     entry: dict[str, Any] = {
         "name": "shop",
-        "runtime": runtime[1] if runtime else "flask",
+        "runtime": runtime[1] if runtime else "python",
         "version": "1.0.0",
         "port": 5000,
     }
-    return entry if runtime else {**entry, "flask": {"target": "storefront:create_app()"}}
+    return entry if runtime else {**entry, "python": {"target": "storefront:create_app()"}}
 
 
 def test_every_block_of_yaml_passes_where_it_goes(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_playbook_and_its_extra_variables_exist(place: str, text: str) -> None
         assert "_raw_params" not in given, f'{place}: write -e \'{{"name": "value"}}\' for {option}'
     known = [*extra_variables.WORDS, *extra_variables.role_inputs(ROOT)]
     known += [*extra_variables.environment_names([str(ROOT / "inventories" / "prod")])]
-    assert extra_variables.refusals(extra_variables.names_given(extra), known) == [], place
+    assert extra_variables.refusals(extra_variables.names_given(extra), known, {}) == [], place
     inventories = [value for flag, value in itertools.pairwise(words) if flag == "-i"]
     assert set(inventories) <= {"prod", "staging", "mine"}, place
     flags = {word for word in words if word.startswith("-")}

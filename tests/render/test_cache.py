@@ -10,8 +10,8 @@ import pytest
 from .conftest import Block
 
 Render = Callable[..., Block]
-TRACE = ("$proxy_trace",)
-REFUSE = ("$proxy_cache_refuse",)
+TRACE = ("$gatehouse_trace",)
+REFUSE = ("$gatehouse_cache_refuse",)
 
 
 def estate(cache: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -85,11 +85,11 @@ def test_without_a_zone_nothing_about_caching_is_rendered(render: Render) -> Non
         ({"bypass": ["$cookie_session"]}, ("proxy_cache_bypass", "$cookie_session")),
         ({"bypass": ["$cookie_session"]}, ("proxy_no_cache", "$cookie_session")),
         ({"valid": [{"statuses": [200, 301], "time": "5m"}]}, ("proxy_cache_valid", "200", "301", "5m")),
-        ({"valid": [{"statuses": [200], "time": "5m"}]}, ("proxy_no_cache", "$proxy_cache_refuse_unfresh")),
+        ({"valid": [{"statuses": [200], "time": "5m"}]}, ("proxy_no_cache", "$gatehouse_cache_refuse_unfresh")),
         ({"slice": "1m"}, ("slice", "1m")),
         ({"slice": "1m"}, ("proxy_cache_key", "$scheme$host$request_uri$slice_range")),
         ({"recipe": "static_assets"}, ("proxy_cache_valid", "404", "410", "1m")),
-        ({"recipe": "public_pages"}, ("proxy_cache_bypass", "$proxy_cache_cookie")),
+        ({"recipe": "public_pages"}, ("proxy_cache_bypass", "$gatehouse_cache_cookie")),
         ({"recipe": "public_pages"}, ("proxy_cache_bypass", *TRACE)),
         ({"recipe": "api_microcache"}, ("proxy_cache_valid", "200", "301", "308", "404", "1s")),
         # What the estate's recipe says and this one does not is put back to nginx's own.
@@ -107,7 +107,7 @@ def test_a_location_that_keeps_pieces_asks_for_pieces(render: Render) -> None:
     assert headers["Range"] == "$slice_range"
     assert headers["Host"] == "$host"
     assert any(words[:2] == ("200", "206") for words in there.arguments("proxy_cache_valid"))
-    assert there.one("set", "$proxy_cache_entry").args[1] == "$scheme$host$request_uri$slice_range"
+    assert there.one("set", "$gatehouse_cache_entry").args[1] == "$scheme$host$request_uri$slice_range"
 
 
 def test_the_lessons_cache_comes_from_the_inventory_alone(render: Render) -> None:
@@ -127,7 +127,7 @@ def test_a_cached_answer_tells_where_it_comes_from_and_keeps_the_sites_headers(r
     there = location(render(**estate()))
     told = {words[0]: words[1:] for words in there.arguments("add_header")}
     assert told["X-Cache-Status"] == ("$upstream_cache_status", "always")
-    assert told["Cache-Status"] == ("$proxy_cache_status", "always")
+    assert told["Cache-Status"] == ("$gatehouse_cache_status", "always")
     assert "Age" not in told
     assert there.arguments("include") or "X-Content-Type-Options" in told
     hidden = {words[0] for words in there.arguments("proxy_hide_header")}
@@ -137,7 +137,7 @@ def test_a_cached_answer_tells_where_it_comes_from_and_keeps_the_sites_headers(r
 
 def test_the_age_is_the_proxys_own_where_it_is_asked_for(render: Render) -> None:
     there = location(render(**estate(proxy_cache_age=True)))
-    assert ("Age", "$proxy_cache_age", "always") in there.arguments("add_header")
+    assert ("Age", "$gatehouse_cache_age", "always") in there.arguments("add_header")
     assert ("Age",) in there.arguments("proxy_hide_header")
 
 

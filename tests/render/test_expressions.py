@@ -80,7 +80,7 @@ def expressions(render: Render) -> list[str]:
     http = render(**RICH)
     words = [word for block in http.walk() for word in (block.name, *block.args) if word.startswith("~")]
     # nginx reads an argument in quotes with its backslashes doubled or not; crossplane leaves them.
-    found = {word.lstrip("~*").replace("\\\\", "\\").replace("(?<proxy", "(?P<proxy") for word in words}
+    found = {word.lstrip("~*").replace("\\\\", "\\").replace("(?<gatehouse", "(?P<gatehouse") for word in words}
     for path, text in render_files(**RICH).items():
         if path.endswith(".js"):
             found |= set(LITERAL.findall(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE)))

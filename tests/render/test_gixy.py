@@ -26,9 +26,15 @@ WAIVED = {
         "ssl_ecdh_curve",
         "X25519MLKEM768",
     ): "named only on hosts whose OpenSSL knows it, and tested there before it is live",
-    ("http_splitting", "$proxy_client_dn"): "OpenSSL writes a name after RFC 2253, in which line breaks are escaped",
-    ("http_splitting", "$proxy_cache_age"): "njs writes digits, and a header that nginx read ends where its line does",
-    ("http_splitting", "$proxy_cache_after"): "njs returns an empty text, for what it does besides",
+    (
+        "http_splitting",
+        "$gatehouse_client_dn",
+    ): "OpenSSL writes a name after RFC 2253, with line breaks escaped",
+    (
+        "http_splitting",
+        "$gatehouse_cache_age",
+    ): "njs writes digits, and a header that nginx read ends with its line",
+    ("http_splitting", "$gatehouse_cache_after"): "njs returns an empty text, for what it does besides",
 }
 
 

@@ -106,8 +106,8 @@ def test_the_member_learns_who_asks_and_cannot_be_told_otherwise(render: Render)
     assert {"Connection", "Proxy", "Forwarded", "Client-IP", "X-Rewrite-URL", "Gatehouse-Trace"} <= set(taken_away)
     assert {name: value for name, value in headers.items() if value} == {
         "Host": "$host",
-        "X-Client-DN": "$proxy_client_dn",
-        "X-Client-Verify": "$proxy_client_verify",
+        "X-Client-DN": "$gatehouse_client_dn",
+        "X-Client-Verify": "$gatehouse_client_verify",
         "X-Forwarded-For": "$remote_addr",
         "X-Forwarded-Host": "$host",
         "X-Forwarded-Port": "$server_port",
@@ -124,7 +124,7 @@ def test_only_a_websocket_location_may_upgrade_and_only_to_websocket(render: Ren
     upgrading = [
         location.args
         for location in server.all("location")
-        if ("Upgrade", "$proxy_upgrade") in location.arguments("proxy_set_header")
+        if ("Upgrade", "$gatehouse_upgrade") in location.arguments("proxy_set_header")
     ]
     assert upgrading == [("/live",)]
     assert http.one("map", "$http_upgrade").block == (
@@ -150,17 +150,18 @@ def test_only_a_location_that_names_a_cache_keeps_answers(render: Render) -> Non
 
 def test_a_trace_is_answered_to_trusted_sources_only(render: Render) -> None:
     http = render(**estate(proxy_trace_sources=["10.10.0.10", "10.9.0.0/24"]))
-    geo = http.one("geo", "$proxy_trace_source")
+    geo = http.one("geo", "$gatehouse_trace_source")
     assert {(block.name, *block.args) for block in geo.block} == {
         ("default", ""),
         ("10.10.0.10", "1"),
         ("10.9.0.0/24", "1"),
     }
-    assert ("Gatehouse-Member", "$proxy_member", "always") in http.https_server("example.com").arguments("add_header")
+    headers = http.https_server("example.com").arguments("add_header")
+    assert ("Gatehouse-Member", "$gatehouse_member", "always") in headers
 
 
 @pytest.mark.parametrize(
-    ("name", "user_agent"), [("ascii", "$http_user_agent"), ("beyond_ascii", "$proxy_log_user_agent")]
+    ("name", "user_agent"), [("ascii", "$http_user_agent"), ("beyond_ascii", "$gatehouse_log_user_agent")]
 )
 def test_the_access_log_is_one_json_object_a_line(render: Render, name: str, user_agent: str) -> None:
     http = render(**estate())
@@ -170,7 +171,7 @@ def test_the_access_log_is_one_json_object_a_line(render: Render, name: str, use
     assert text.startswith('{"time":"$time_iso8601"')
     assert '"bytes":$body_bytes_sent,"seconds":$request_time,' in text
     assert text.endswith(f'"user_agent":"{user_agent}"}}')
-    way = ("/var/log/nginx/access.log", f"gatehouse_{name}", "buffer=64k", "flush=100ms", f"if=$proxy_log_{name}")
+    way = ("/var/log/nginx/access.log", f"gatehouse_{name}", "buffer=64k", "flush=100ms", f"if=$gatehouse_log_{name}")
     assert way in http.arguments("access_log")
 
 

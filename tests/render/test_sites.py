@@ -81,7 +81,7 @@ def test_the_proxy_protocol_is_spoken_on_every_port(render: Render) -> None:
 
 def test_behind_a_balancer_its_number_of_a_request_goes_on(render: Render) -> None:
     http = render(**estate(proxy_real_ip_sources=["10.0.0.1"]))
-    assert ("X-Request-Id", "$proxy_request_id") in http.arguments("proxy_set_header")
+    assert ("X-Request-Id", "$gatehouse_request_id") in http.arguments("proxy_set_header")
     assert http.one("geo", "$realip_remote_addr").block == (Block("default", ("0",), ()), Block("10.0.0.1", ("1",), ()))
     assert not render(**estate()).all("geo", "$realip_remote_addr")
     # Everybody is the default, whose two networks nginx would warn of.
@@ -91,14 +91,14 @@ def test_behind_a_balancer_its_number_of_a_request_goes_on(render: Render) -> No
 
 def test_behind_a_balancer_that_ends_tls_the_application_learns_how_the_visitor_came(render: Render) -> None:
     http = render(**estate(proxy_real_ip_sources=["10.0.0.1"]))
-    assert ("X-Forwarded-Proto", "$proxy_scheme") in http.arguments("proxy_set_header")
-    words = http.one("map", "$proxy_from_balancer$http_x_forwarded_proto", "$proxy_scheme").block
+    assert ("X-Forwarded-Proto", "$gatehouse_scheme") in http.arguments("proxy_set_header")
+    words = http.one("map", "$gatehouse_from_balancer$http_x_forwarded_proto", "$gatehouse_scheme").block
     # Only what a balancer says (1) counts, and only one of the two schemes.
     assert [(rule.name, *rule.args) for rule in words] == [
         ("default", "$scheme"), ("1http", "http"), ("1https", "https"),
     ]  # fmt: skip
-    assert http.one("map", "$proxy_scheme", "$proxy_https").block
-    assert render(**estate()).one("map", "$scheme", "$proxy_https").block
+    assert http.one("map", "$gatehouse_scheme", "$gatehouse_https").block
+    assert render(**estate()).one("map", "$scheme", "$gatehouse_https").block
 
 
 def test_headers_of_a_location_come_with_all_the_others(render: Render) -> None:
@@ -121,7 +121,7 @@ def test_headers_of_a_location_come_with_all_the_others(render: Render) -> None:
     site = {words[0].lower(): words[1:] for words in http.https_server("example.com").arguments("add_header")}
     here = {words[0].lower(): words[1:] for words in location.arguments("add_header")}
     assert here == {**site, "x-frame-options": ("DENY", "always")}
-    assert site["content-security-policy"] == ("$proxy_csp_shop", "always")
+    assert site["content-security-policy"] == ("$gatehouse_csp_shop", "always")
     policy = http.one("map", "$upstream_http_content_security_policy").block
     assert policy == (Block("default", ("",), ()), Block("", ("default-src 'self'; img-src *",), ()))
     hidden = {words[0].lower() for words in location.arguments("proxy_hide_header")}
@@ -164,7 +164,7 @@ def test_fastcgi_files_are_served_and_everything_else_is_the_scripts(render: Ren
     http = render(**estate({**php, "max_body_size": "64m", "allow": ["10.0.0.0/8"], "read_timeout": "5m"}))
     outer = place(http, "/shop/")
     assert outer.arguments("root") == [("/srv/shop/current/public",)]
-    assert outer.arguments("try_files") == [("$proxy_public_file", "@fastcgi_prefix_2f_shop_2f_")]
+    assert outer.arguments("try_files") == [("$gatehouse_public_file", "@fastcgi_prefix_2f_shop_2f_")]
     assert outer.arguments("expires") == [("-1",)]
     assert not outer.all("fastcgi_pass")
     inner = place(http, "@fastcgi_prefix_2f_shop_2f_")
@@ -173,7 +173,7 @@ def test_fastcgi_files_are_served_and_everything_else_is_the_scripts(render: Ren
     assert inner.arguments("fastcgi_read_timeout") == [("5m",)]
     sent = {words[0]: words[1:] for words in inner.arguments("fastcgi_param")}
     assert sent["SCRIPT_FILENAME"] == ("$realpath_root/index.php",)
-    assert sent["HTTPS"] == ("$proxy_https", "if_not_empty")
+    assert sent["HTTPS"] == ("$gatehouse_https", "if_not_empty")
     assert sent["HTTP_HOST"] == ("$host",)
     assert sent["HTTP_X_FORWARDED_PROTO"] == ("$scheme",)
     assert sent["HTTP_PROXY"] == ("",)
@@ -185,7 +185,7 @@ def test_fastcgi_files_are_served_and_everything_else_is_the_scripts(render: Ren
 
 
 def test_the_text_of_a_script_and_hidden_files_are_no_public_files(render: Render) -> None:
-    rules = render(**estate()).one("map", "$uri", "$proxy_public_file").block
+    rules = render(**estate()).one("map", "$uri", "$gatehouse_public_file").block
     patterns = [re.compile(rule.name.removeprefix("~*").removeprefix("~"), re.I) for rule in rules[1:]]
     assert {rule.args for rule in rules[1:]} == {("",)}
 
@@ -281,6 +281,17 @@ def test_long_names_have_room_in_nginxs_tables(render: Render) -> None:
     found = tables(render(**estate(site=long | asked)))
     wide = ("server_names_hash_bucket_size", "map_hash_bucket_size", "variables_hash_bucket_size")
     assert found == usual | dict.fromkeys(wide, "512")
+
+
+@pytest.mark.parametrize(("name", "room"), [("a" * 22, []), ("a" * 23, [("512",)])])
+def test_a_variable_as_long_as_a_bucket_fits(render: Render, name: str, room: list[tuple[str, ...]]) -> None:
+    """`gatehouse_client_astray_` and 22 letters are the 46 for which nginx's own bucket of 64 bytes has room."""
+    asked = {"client_certificates": {"mode": "required", "ca": __file__}}
+    http = render(**estate(site={"name": name} | asked))
+    assert max(len(block.args[-1].lstrip("$")) for block in http.walk() if block.name in {"map", "geo"}) == 24 + len(
+        name
+    )
+    assert http.arguments("variables_hash_bucket_size") == room
 
 
 def test_a_folder_without_its_slash_is_redirected(render: Render) -> None:
@@ -380,47 +391,47 @@ def test_an_unknown_name_meets_the_same_site_on_each_port(
 def test_other_ports_are_told_and_led_to(render: Render) -> None:
     http = render(**estate(proxy_http_port=8080, proxy_https_port=8443, proxy_http3=True))
     headers: dict[str, str] = dict(http.arguments("proxy_set_header"))  # type: ignore[arg-type]
-    assert (headers["Host"], headers["X-Forwarded-Host"]) == ("$host$proxy_port_suffix",) * 2
+    assert (headers["Host"], headers["X-Forwarded-Host"]) == ("$host$gatehouse_port_suffix",) * 2
     assert headers["X-Forwarded-Port"] == "$server_port"
-    suffix = http.one("map", "$server_port", "$proxy_port_suffix").block
+    suffix = http.one("map", "$server_port", "$gatehouse_port_suffix").block
     assert [(rule.name, *rule.args) for rule in suffix] == [("default", ":$server_port"), ("80", ""), ("443", "")]
     [plain] = [server for server in http.all("server") if server.all("return", "308")]
     assert plain.arguments("return") == [("308", "https://$host:8443$request_uri")]
-    assert Block("on", ('h3=":8443"; ma=86400',), ()) in http.one("map", "$https", "$proxy_alt_svc").block
+    assert Block("on", ('h3=":8443"; ma=86400',), ()) in http.one("map", "$https", "$gatehouse_alt_svc").block
 
 
 def test_behind_a_balancer_that_ends_tls_nobody_is_sent_in_circles(render: Render) -> None:
     http = render(**estate(proxy_real_ip_sources=["10.0.0.1"], site={"certificate": {"source": "acme"}}))
     [server] = [server for server in http.all("server") if server.one("server_name").args == ("example.com",)]
     assert {listen[0] for listen in server.arguments("listen")} == {"*:80", "[::]:80", "*:443", "[::]:443"}
-    assert server.one("if", "$proxy_in_clear").arguments("return") == [("308", "https://$host$request_uri")]
+    assert server.one("if", "$gatehouse_in_clear").arguments("return") == [("308", "https://$host$request_uri")]
     assert ("active/acme/challenge.conf",) in server.arguments("include") or server.all("location", "^~")
-    in_clear = http.one("map", "$proxy_scheme $uri", "$proxy_in_clear").block
+    in_clear = http.one("map", "$gatehouse_scheme $uri", "$gatehouse_in_clear").block
     assert [(rule.name, *rule.args) for rule in in_clear] == [
         ("default", ""), (r"~^http /(?!\.well-known/acme-challenge/)", "1"),
     ]  # fmt: skip
-    assert Block("https", ("max-age=63072000",), ()) in http.one("map", "$proxy_scheme", "$proxy_hsts").block
+    assert Block("https", ("max-age=63072000",), ()) in http.one("map", "$gatehouse_scheme", "$gatehouse_hsts").block
     headers: dict[str, str] = dict(http.arguments("proxy_set_header"))  # type: ignore[arg-type]
-    assert headers["X-Forwarded-Port"] == "$proxy_port"
+    assert headers["X-Forwarded-Port"] == "$gatehouse_port"
 
 
 def test_maintenance_is_asked_in_each_location_and_not_for_the_page(render: Render) -> None:
     closed = {"maintenance": {"enabled": True, "allow": ["10.0.0.0/8"]}}
     http = render(**estate({"path": "/old/", "redirect": {"to": "/new"}}, site=closed))
     server = http.https_server("example.com")
-    assert not server.all("if", "$proxy_maintenance_shop")
+    assert not server.all("if", "$gatehouse_maintenance_shop")
     for path in ("/", "/old/"):
-        assert place(http, path).one("if").args == ("$proxy_maintenance_shop",)
+        assert place(http, path).one("if").args == ("$gatehouse_maintenance_shop",)
         assert place(http, path).block[0].name == "if"
     page = place(http, "^~", "/.gatehouse/")
     assert not page.all("if")
     assert page.all("internal")
-    assert ("503", "/.gatehouse/maintenance.$proxy_page_type") in server.arguments("error_page")
-    assert http.one("geo", "$proxy_maintenance_shop").block == (
+    assert ("503", "/.gatehouse/maintenance.$gatehouse_page_type") in server.arguments("error_page")
+    assert http.one("geo", "$gatehouse_maintenance_shop").block == (
         Block("default", ("1",), ()),
         Block("10.0.0.0/8", ("0",), ()),
     )
-    assert not [block for block in render(**estate()).walk() if block.args == ("$proxy_maintenance_shop",)]
+    assert not [block for block in render(**estate()).walk() if block.args == ("$gatehouse_maintenance_shop",)]
 
 
 def test_the_pages_for_programs_are_json() -> None:
@@ -466,7 +477,7 @@ def test_the_log_knows_utf_8(render: Render, text: bytes, valid: bool) -> None:
 WAIVED = {
     (
         "return_bypasses_allow_deny",
-        "$proxy_maintenance_shop",
+        "$gatehouse_maintenance_shop",
     ): "maintenance is meant for those whom `allow` lets in, too",
     ("proxy_pass_normalized", "location /moved/"): "that is what upstream_path is for, and docs/sites.md says so",
 }

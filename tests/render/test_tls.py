@@ -64,8 +64,8 @@ def test_http_3_listens_beside_http_2_and_says_so(render: Render) -> None:
         ("*:443", "quic", "default_server", "reuseport"),
         ("[::]:443", "quic", "default_server", "reuseport"),
     ]
-    assert ("Alt-Svc", "$proxy_alt_svc", "always") in site.arguments("add_header")
-    assert http.one("map", "$https", "$proxy_alt_svc").one("on").args == ('h3=":443"; ma=86400',)
+    assert ("Alt-Svc", "$gatehouse_alt_svc", "always") in site.arguments("add_header")
+    assert http.one("map", "$https", "$gatehouse_alt_svc").one("on").args == ('h3=":443"; ma=86400',)
 
 
 def test_without_http_3_nothing_speaks_of_it(render: Render) -> None:
@@ -90,7 +90,7 @@ def test_a_site_that_asks_for_certificates_holds_them_against_its_authorities(
 
 def test_a_site_knows_its_visitors_by_their_names(render: Render) -> None:
     http = render(**staffed(mode="required", ca="/srv/ca.pem", names=["ada.lab.test"]))
-    known = http.one("map", "$ssl_client_s_dn", "$proxy_client_known_staff")
+    known = http.one("map", "$ssl_client_s_dn", "$gatehouse_client_known_staff")
     # Within quotes nginx reads two backslashes as one, and crossplane both.
     patterns = {block.name.replace("\\\\", "\\"): block.args for block in known.block}
     assert patterns == {"default": ("0",), r"~*(^|(?<!\\),)CN=ada\.lab\.test(,|$)": ("1",)}
@@ -109,5 +109,5 @@ def test_without_a_revocation_list_none_is_named(render: Render) -> None:
 def test_what_a_member_is_told_of_a_certificate_comes_from_nginx_alone(render: Render) -> None:
     http = render(**estate())
     for name, said in (("verify", "SUCCESS"), ("dn", "$ssl_client_s_dn")):
-        told = http.one("map", "$ssl_client_verify", f"$proxy_client_{name}")
+        told = http.one("map", "$ssl_client_verify", f"$gatehouse_client_{name}")
         assert {block.name: block.args for block in told.block} == {"default": ("",), "SUCCESS": (said,)}

@@ -262,7 +262,7 @@ def test_over_https_members_are_shown_nothing_and_may_have_an_authority_of_their
 def test_members_with_names_of_their_own_are_asked_for_them(render: Render) -> None:
     members = [{**one, "tls_name": f"{one['name']}.example.org"} for one in TLS_MEMBERS]
     http = render(**over_tls(tls={}, members=members))
-    names = http.one("map", "$upstream_addr", "$proxy_tls_name_shop_2d_1")
+    names = http.one("map", "$upstream_addr", "$gatehouse_tls_name_shop_2d_1")
     assert [(block.name, *block.args) for block in names.block] == [
         ("volatile",),
         ("default", "unknown.invalid"),
@@ -270,7 +270,7 @@ def test_members_with_names_of_their_own_are_asked_for_them(render: Render) -> N
         ("~(^|[ ])\\[fd00::2\\]:443$", "b.example.org"),
     ]
     location = http.https_server("shop.example.org").one("location", "/")
-    assert tls_words(location)["name"] == ("$proxy_tls_name_shop_2d_1",)
+    assert tls_words(location)["name"] == ("$gatehouse_tls_name_shop_2d_1",)
 
 
 @pytest.mark.parametrize(

@@ -70,20 +70,20 @@ def test_every_combination_of_a_site_keeps_its_guards(render: Render, authority:
         asked = site["client_certificates"].get("mode", "none")
         for ports, server in found:
             refused, locations = refusals(server), {one.args for one in server.all("location")}
-            assert refused[("$proxy_unprintable",)] == ("400",)
+            assert refused[("$gatehouse_unprintable",)] == ("400",)
             if not server.all("root"):  # port 80 of a site that is not served there
                 assert ports == {"80"}
                 assert locations <= {("/",), ("^~", "/.well-known/acme-challenge/")}
                 assert (site["https"], site["http"]) != (True, "serve")
                 assert not [one for one in server.walk() if one.name == "proxy_pass"]
                 continue
-            expected: dict[tuple[str, ...], tuple[str, ...]] = {("$proxy_unprintable",): ("400",)}
+            expected: dict[tuple[str, ...], tuple[str, ...]] = {("$gatehouse_unprintable",): ("400",)}
             if asked != "none":
-                expected[(f"$proxy_client_astray_{site['name']}",)] = ("421",)
+                expected[(f"$gatehouse_client_astray_{site['name']}",)] = ("421",)
             if asked == "required":
                 expected[("$ssl_client_verify", "!=", "SUCCESS")] = ("403",)
             if site["client_certificates"].get("names"):
-                expected[(f"$proxy_client_known_{site['name']}", "=", "0")] = ("403",)
+                expected[(f"$gatehouse_client_known_{site['name']}", "=", "0")] = ("403",)
             assert refused == expected
             assert server.arguments("ssl_verify_client") == {"none": [], "optional": [("optional",)]}.get(
                 asked, [("on",)]
@@ -98,13 +98,13 @@ def test_every_combination_of_a_site_keeps_its_guards(render: Render, authority:
 def test_only_the_name_in_the_handshake_leads_to_a_site_with_certificates(render: Render, authority: str) -> None:
     asked = {"client_certificates": {"mode": "optional", "ca": authority, "names": ["ann"]}}
     http = render(**estate(site=asked | {"server_names": ["example.com", "*.example.com"]}))
-    met = http.one("map", "$ssl_server_name", "$proxy_client_met_shop")
+    met = http.one("map", "$ssl_server_name", "$gatehouse_client_met_shop")
     assert [(one.name, *one.args) for one in met.block] == [
         ("hostnames",), ("default", "0"), ("*.example.com", "1"), ("example.com", "1"),
     ]  # fmt: skip
-    astray = http.one("map", "$https$proxy_client_met_shop", "$proxy_client_astray_shop")
+    astray = http.one("map", "$https$gatehouse_client_met_shop", "$gatehouse_client_astray_shop")
     assert [(one.name, *one.args) for one in astray.block] == [("default", ""), ("on0", "1")]
-    known = http.one("map", "$ssl_client_s_dn", "$proxy_client_known_shop")
+    known = http.one("map", "$ssl_client_s_dn", "$gatehouse_client_known_shop")
     assert [one.args for one in known.all("default")] == [("0",)]
     assert len(known.block) == 2
     # What answers for every name has met everybody by its own authority already.
@@ -142,8 +142,8 @@ def test_a_header_is_let_through_from_balancers_or_whoever_comes(render: Render)
     assert "X-Forwarded-Prefix" not in names
     assert "Forwarded" in names
     http = render(**estate(**passed, proxy_real_ip_sources=["10.0.0.1"]))
-    assert ("X-Forwarded-Prefix", "$proxy_balancer_x_forwarded_prefix") in http.arguments("proxy_set_header")
-    believed = http.one("map", "$proxy_from_balancer", "$proxy_balancer_x_forwarded_prefix")
+    assert ("X-Forwarded-Prefix", "$gatehouse_balancer_x_forwarded_prefix") in http.arguments("proxy_set_header")
+    believed = http.one("map", "$gatehouse_from_balancer", "$gatehouse_balancer_x_forwarded_prefix")
     assert [(one.name, *one.args) for one in believed.block] == [("default", ""), ("1", "$http_x_forwarded_prefix")]
 
 
@@ -184,8 +184,8 @@ def test_one_address_has_generous_limits_everywhere(render: Render) -> None:
     assert http.arguments("limit_conn") == limits
     assert place(http, "/few/").arguments("limit_conn") == [("connections_few", "2"), *limits]
     zones = http.arguments("limit_conn_zone")
-    assert {key for key, zone in zones if "client_" in zone} == {"$binary_remote_addr", "$proxy_websocket_client"}
-    counted = http.one("map", "$proxy_upgrade", "$proxy_websocket_client")
+    assert {key for key, zone in zones if "client_" in zone} == {"$binary_remote_addr", "$gatehouse_websocket_client"}
+    counted = http.one("map", "$gatehouse_upgrade", "$gatehouse_websocket_client")
     assert [(one.name, *one.args) for one in counted.block] == [("default", ""), ("websocket", "$binary_remote_addr")]
     assert not render(**estate(proxy_client_requests=0, proxy_client_websockets=0)).all("limit_conn")
 
@@ -206,7 +206,7 @@ def test_an_endpoint_without_its_application_closes(render: Render) -> None:
 
 
 def test_hsts_is_said_over_https_only(render: Render) -> None:
-    told = render(**estate()).one("map", "$https", "$proxy_hsts")
+    told = render(**estate()).one("map", "$https", "$gatehouse_hsts")
     assert [(one.name, *one.args) for one in told.block] == [("default", ""), ("on", "max-age=63072000")]
 
 
@@ -237,9 +237,9 @@ def test_an_index_is_the_one_that_was_named(render: Render) -> None:
 
 def test_answers_to_credentials_are_for_one(render: Render) -> None:
     http = render(**estate(proxy_caches=[{"name": "pages"}]))
-    shared = http.one("map", "$upstream_http_cache_control", "$proxy_cache_unshared")
+    shared = http.one("map", "$upstream_http_cache_control", "$gatehouse_cache_unshared")
     assert shared.one("default").args == ("1",)
-    private = http.one("map", "$http_authorization", "$proxy_cache_private")
-    assert [(one.name, *one.args) for one in private.block] == [("default", "$proxy_cache_unshared"), ("", "")]
-    vary = http.one("map", "$upstream_http_vary", "$proxy_cache_vary_all")
+    private = http.one("map", "$http_authorization", "$gatehouse_cache_private")
+    assert [(one.name, *one.args) for one in private.block] == [("default", "$gatehouse_cache_unshared"), ("", "")]
+    vary = http.one("map", "$upstream_http_vary", "$gatehouse_cache_vary_all")
     assert [(one.name, *one.args) for one in vary.block] == [("default", ""), ("~[*]", "1")]

@@ -36,9 +36,9 @@ INTERNAL = {
 }  # fmt: skip
 # How an entry of `applications` names the inputs of a role, and in which order the roles come.
 ENTRY = {"app": "", "rollout": "rollout.", "tls_endpoint": "tls_endpoint."}
-ENTRY |= {f"{runtime}_app": f"{runtime}." for runtime in ("flask", "node", "rails", "laravel")}
+ENTRY |= {f"{runtime}_app": f"{runtime}." for runtime in ("python", "node", "rails", "laravel")}
 ORDER = [
-    "app", "flask_app", "node_app", "rails_app", "laravel_app", "rollout", "tls_endpoint", "proxy", "certificate",
+    "app", "python_app", "node_app", "rails_app", "laravel_app", "rollout", "tls_endpoint", "proxy", "certificate",
     "internal_ca", "firewall", "base", "verify", "preflight", "nginx", "lab",
 ]  # fmt: skip
 HEAD = """# Inputs
@@ -49,7 +49,7 @@ default too.
 
 An input can be written for all hosts (`group_vars/all/`), for a group (`group_vars/proxies/`,
 `group_vars/<application>/`) or beside a host in `hosts.yml`. One that has a key is written into the application's entry
-of `group_vars/all/applications.yml` by that key; `flask.target` is `flask: {target: ...}`.
+of `group_vars/all/applications.yml` by that key; `python.target` is `python: {target: ...}`.
 
 ```yaml
 # group_vars/all/environment.yml: an input of the role proxy, for all proxies

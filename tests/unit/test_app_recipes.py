@@ -204,7 +204,7 @@ def test_a_package_that_is_source_only_is_built_without_the_network(
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         lock = Path(options["source"], "requirements.txt")
         lock.write_text(f"# none other\nquaint==1.0 \\\n    --hash=sha256:{hashlib.sha256(source).hexdigest()}\n")
-        found = made("flask", flask_app_source_packages=["quaint"], flask_app_python_versions=[version])
+        found = made("python", python_app_source_packages=["quaint"], python_app_python_versions=[version])
         build = builder.Build({**options, **found, "commands": found.pop("install")})
         build.run()
         assert content(build, f"lib/python{version}/quaint.py") == "network = False\n"

@@ -17,7 +17,7 @@ import pytest
 
 ROLES = Path(__file__).parents[2] / "roles"
 sys.path[:0] = [str(ROLES / "app" / "module_utils"), str(ROLES / "app" / "filter_plugins")]
-sys.path.insert(0, str(ROLES / "flask_app" / "filter_plugins"))
+sys.path.insert(0, str(ROLES / "python_app" / "filter_plugins"))
 
 
 @pytest.fixture(scope="module")
@@ -154,17 +154,17 @@ def test_uv_install_command() -> None:
     assert words[:3] == ["uv", "pip", "install"]
     assert words[words.index("--target") + 1] == "lib/python3.13"
     assert {"--require-hashes", "--only-binary"} <= set(words)
-    with pytest.raises(ValueError, match=r"flask_app_python_versions has 3.1: write the version as text"):
+    with pytest.raises(ValueError, match=r"python_app_python_versions has 3.1: write the version as text"):
         uv_install_command(3.1, "x", "y")
 
 
 def test_the_script_that_runs_python_names_the_missing_version(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
-    shutil.copy(ROLES / "flask_app" / "files" / "python.sh", tmp_path / "bin" / "python")
+    shutil.copy(ROLES / "python_app" / "files" / "python.sh", tmp_path / "bin" / "python")
     run = [shutil.which("sh") or "/bin/sh", str(tmp_path / "bin" / "python"), "-c", "import own; print(own.NAME)"]
     done = subprocess.run(run, cwd="/", capture_output=True, text=True, check=False)
     assert done.returncode == 78
-    version = re.search(r"add '(3\.\d+)' to flask_app_python_versions", done.stderr)
+    version = re.search(r"add '(3\.\d+)' to python_app_python_versions", done.stderr)
     assert version
     # With it, the release's own packages are found from any folder.
     (tmp_path / "lib" / f"python{version[1]}").mkdir(parents=True)
@@ -185,6 +185,6 @@ def test_gunicorn_takes_its_workers_from_the_cores(
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
-    found = runpy.run_path(str(ROLES / "flask_app" / "files" / "gunicorn.conf.py"))
+    found = runpy.run_path(str(ROLES / "python_app" / "files" / "gunicorn.conf.py"))
     assert (found["workers"], found["threads"], found["bind"]) == (workers, threads, "[fd00::1]:5000")
     assert found["worker_class"] == "gthread"

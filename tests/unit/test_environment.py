@@ -127,7 +127,7 @@ def shared(environment: Path) -> Path:
     (environment / "host_vars").mkdir()
     (environment / "host_vars" / "web2.yml").write_text("colour: red\n")
     with (environment / "group_vars" / "all" / "applications.yml").open("a") as file:
-        file.write("  - {name: desk, runtime: flask, version: '2', port: 5000}\n")
+        file.write("  - {name: desk, runtime: python, version: '2', port: 5000}\n")
     return environment
 
 

@@ -23,6 +23,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("verison=1.4.0", "write -e version=..."),
         ("hosst=storefront2", "write -e host=..."),
         ('{"certificate_acme_renw": ["shop"]}', "write -e certificate_acme_renew=..."),
+        ("flask_app_workers=3", "flask_app_workers=... was renamed to python_app_workers"),
         ("colour=red", "write one of app, command, host, internal_ca_replace"),
     ],
 )

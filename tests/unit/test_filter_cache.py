@@ -39,9 +39,9 @@ def test_every_recipe_that_can_be_chosen_is_there_and_no_other() -> None:
 def test_no_recipe_keeps_an_answer_to_credentials_or_to_a_trace(filters: Filters, recipe: str) -> None:
     lines = filters("cache_rules")(CACHE | {"recipe": recipe}, [ZONE], RECIPES, "standard")
     refused = {line[1] for line in lines if line[0] == "proxy_no_cache"}
-    assert refused & {"$http_authorization", "$proxy_cache_private", "$proxy_cache_refuse"}
-    assert "$proxy_trace" in refused
-    assert ["proxy_cache_bypass", "$proxy_trace"] in lines
+    assert refused & {"$http_authorization", "$gatehouse_cache_private", "$gatehouse_cache_refuse"}
+    assert "$gatehouse_trace" in refused
+    assert ["proxy_cache_bypass", "$gatehouse_trace"] in lines
 
 
 @pytest.mark.parametrize("default", sorted(RECIPES))

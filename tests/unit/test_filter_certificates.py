@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from ansible_collections.gatehouse.core.plugins.module_utils.preflight.certificates import (
+    acme_problems,
+    certificate_problems,
+    long_client_names,
+    unpermitted_names,
+)
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-Filters = Callable[[str], Callable[..., Any]]
 NOW = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)
 
@@ -60,32 +64,32 @@ OTHER = make("other", MIDDLE, ("other.example.org",))
 NAMES = ["shop.example.org"]
 
 
-def problems(filters: Filters, chain: str, names: list[str], key: str = "", now: datetime.datetime = NOW) -> list[str]:
-    found = filters("certificate_problems")(chain, names, key, now.isoformat(), 30)
-    return [f"{one['level']}: {one['part']} {one['problem']} -> {one['remedy']}" for one in found]
+def problems(chain: str, names: list[str], key: str = "", now: datetime.datetime = NOW) -> list[str]:
+    found = certificate_problems(chain, names, key, now.isoformat(), 30)
+    return [f"{one['level']}: {one['path'][0]} {one['problem']} -> {one['remedy']}" for one in found]
 
 
 @pytest.mark.parametrize(
     "names", [["shop.example.org"], ["SHOP.example.org"], ["a.example.net"], ["*.example.net"], []]
 )
-def test_a_good_chain_has_no_problem(filters: Filters, names: list[str]) -> None:
-    assert problems(filters, LEAF.pem + MIDDLE.pem, names, LEAF.key_pem()) == []
-    assert problems(filters, LEAF.pem + MIDDLE.pem + ROOT.pem, names, LEAF.key_pem()) == []
+def test_a_good_chain_has_no_problem(names: list[str]) -> None:
+    assert problems(LEAF.pem + MIDDLE.pem, names, LEAF.key_pem()) == []
+    assert problems(LEAF.pem + MIDDLE.pem + ROOT.pem, names, LEAF.key_pem()) == []
 
 
 @pytest.mark.parametrize(
     "name",
     ["example.net", "a.b.example.net", "example.org", "*.example.org", "*.shop.example.org", "shop.example.org.x"],
 )
-def test_a_name_that_is_not_covered(filters: Filters, name: str) -> None:
-    assert problems(filters, LEAF.pem + MIDDLE.pem, [*NAMES, name]) == [
+def test_a_name_that_is_not_covered(name: str) -> None:
+    assert problems(LEAF.pem + MIDDLE.pem, [*NAMES, name]) == [
         f"error: chain does not cover {name}; it is for shop.example.org, *.example.net"
         " -> use a certificate for all the server names, or change server_names"
     ]
 
 
-def test_the_common_name_does_not_count(filters: Filters) -> None:
-    assert problems(filters, make("shop.example.org").pem, NAMES) == [
+def test_the_common_name_does_not_count() -> None:
+    assert problems(make("shop.example.org").pem, NAMES) == [
         "error: chain does not cover shop.example.org; it is for no name"
         " -> use a certificate for all the server names, or change server_names"
     ]
@@ -106,14 +110,14 @@ def test_the_common_name_does_not_count(filters: Filters) -> None:
         ),
     ],
 )
-def test_validity(filters: Filters, now: datetime.datetime, text: str) -> None:
-    assert problems(filters, LEAF.pem, NAMES, now=now) == [text]
+def test_validity(now: datetime.datetime, text: str) -> None:
+    assert problems(LEAF.pem, NAMES, now=now) == [text]
 
 
-def test_an_issuer_that_expired(filters: Filters) -> None:
+def test_an_issuer_that_expired() -> None:
     middle = make("middle", ROOT, end=NOW - DAY / 2)
     leaf = make("leaf", middle, ("shop.example.org",))
-    assert problems(filters, leaf.pem + middle.pem, NAMES) == [
+    assert problems(leaf.pem + middle.pem, NAMES) == [
         "error: chain certificate 2 expired on 2026-06-01 -> put the renewed certificate there"
     ]
 
@@ -121,12 +125,12 @@ def test_an_issuer_that_expired(filters: Filters) -> None:
 ORDER = " -> write the server's certificate first, then each issuer below what it signed"
 
 
-def test_order(filters: Filters) -> None:
-    assert problems(filters, LEAF.pem + ROOT.pem + MIDDLE.pem, NAMES) == [
+def test_order() -> None:
+    assert problems(LEAF.pem + ROOT.pem + MIDDLE.pem, NAMES) == [
         "error: chain is out of order: certificate 1 is not issued by certificate 2" + ORDER
     ]
     # An authority of the same name that did not sign it.
-    assert problems(filters, LEAF.pem + make("middle", ROOT).pem, NAMES) == [
+    assert problems(LEAF.pem + make("middle", ROOT).pem, NAMES) == [
         "error: chain is out of order: certificate 1 is not issued by certificate 2" + ORDER
     ]
 
@@ -153,13 +157,13 @@ def test_order(filters: Filters) -> None:
         ),
     ],
 )
-def test_key(filters: Filters, key: str, text: str) -> None:
-    assert problems(filters, LEAF.pem + MIDDLE.pem, NAMES, key) == [text]
+def test_key(key: str, text: str) -> None:
+    assert problems(LEAF.pem + MIDDLE.pem, NAMES, key) == [text]
 
 
-def test_what_is_no_certificate(filters: Filters) -> None:
+def test_what_is_no_certificate() -> None:
     for chain in ("nothing", LEAF.key_pem(), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"):
-        assert problems(filters, chain, NAMES) == [
+        assert problems(chain, NAMES) == [
             "error: chain has no certificate in PEM -> name the file that begins with -----BEGIN CERTIFICATE-----"
         ]
 
@@ -175,21 +179,21 @@ def test_what_is_no_certificate(filters: Filters) -> None:
         (None, ["shop.test"], []),
     ],
 )
-def test_names_that_the_internal_ca_may_not_sign_for(filters: Any, domains: Any, names: Any, paths: list[int]) -> None:
+def test_names_that_the_internal_ca_may_not_sign_for(domains: Any, names: Any, paths: list[int]) -> None:
     sites = [{"name": "shop", "server_names": names}]
     requests = [{"name": "shop", "names": names, "source": "internal_ca"}]
     for variable, key, entries in (("proxy_sites", "server_names", sites), ("certificate_requests", "names", requests)):
         values = {"internal_ca_permitted_dns": domains, variable: entries}
-        found = filters("unpermitted_names")(values)
+        found = unpermitted_names(values)
         assert [problem["path"] for problem in found] == [[variable, 0, key, path] for path in paths]
     both = {"internal_ca_permitted_dns": domains, "proxy_sites": sites, "certificate_requests": requests}
-    assert [problem["path"][0] for problem in filters("unpermitted_names")(both)] == ["proxy_sites"] * len(paths)
+    assert [problem["path"][0] for problem in unpermitted_names(both)] == ["proxy_sites"] * len(paths)
 
 
-def test_names_of_certificates_from_files_are_free(filters: Any) -> None:
+def test_names_of_certificates_from_files_are_free() -> None:
     site = {"name": "shop", "server_names": ["shop.test"], "certificate": {"source": "files"}}
     values = {"internal_ca_permitted_dns": ["example.com"], "proxy_sites": [site, "none", {"server_names": 1}]}
-    assert filters("unpermitted_names")(values) == []
+    assert unpermitted_names(values) == []
 
 
 @pytest.mark.parametrize(
@@ -203,9 +207,7 @@ def test_names_of_certificates_from_files_are_free(filters: Any) -> None:
         ({"names": ["short.test", "a" * 65]}, 65, False),
     ],
 )
-def test_a_client_has_a_name_that_a_common_name_holds(
-    filters: Any, changes: dict[str, Any], length: int, refused: bool
-) -> None:
+def test_a_client_has_a_name_that_a_common_name_holds(changes: dict[str, Any], length: int, refused: bool) -> None:
     request = {"name": "upstreams", "names": ["a" * length], "source": "internal_ca", "usage": "client", **changes}
     problem = {
         "path": ["certificate_requests", 1, "names", 0],
@@ -213,7 +215,7 @@ def test_a_client_has_a_name_that_a_common_name_holds(
         "remedy": "shorten internal_domain, or the host's name in the inventory",
         "level": "error",
     }
-    assert filters("long_client_names")({"certificate_requests": ["none", request]}) == ([problem] if refused else [])
+    assert long_client_names({"certificate_requests": ["none", request]}) == ([problem] if refused else [])
 
 
 @pytest.mark.parametrize(
@@ -236,25 +238,25 @@ def test_a_client_has_a_name_that_a_common_name_holds(
         ("email", "me@example.com\nx", 'is "me@example.com\\nx", which is not an address for mail'),
     ],
 )
-def test_an_authority_that_cannot_be(filters: Any, variable: str, value: str, problem: str) -> None:
+def test_an_authority_that_cannot_be(variable: str, value: str, problem: str) -> None:
     variable = f"certificate_acme_{variable}"
     sites = [{"name": "shop", "server_names": ["a.test"], "certificate": {"source": "acme"}}]
-    found = filters("acme_problems")({"proxy_sites": sites, variable: value})
+    found = acme_problems({"proxy_sites": sites, variable: value})
     assert [(one["path"], one["problem"]) for one in found] == ([([variable], problem)] if problem else [])
-    assert filters("acme_problems")({"proxy_sites": [], variable: value}) == []
+    assert acme_problems({"proxy_sites": [], variable: value}) == []
 
 
-def test_what_a_site_over_acme_starts_with_is_trusted_by_nobody(filters: Any) -> None:
+def test_what_a_site_over_acme_starts_with_is_trusted_by_nobody() -> None:
     site = {"name": "shop", "server_names": ["shop.test"], "certificate": {"source": "acme"}}
     request = {"name": "shop", "names": ["shop.test"], "source": "acme"}
     values = {"internal_ca_permitted_dns": ["example.com"], "proxy_sites": [site], "certificate_requests": [request]}
-    assert filters("unpermitted_names")(values) == []
+    assert unpermitted_names(values) == []
 
 
 @pytest.mark.parametrize(
     ("variable", "remedy"), [("proxy_sites", "domains"), ("certificate_requests", "internal_ca_permitted_dns")]
 )
-def test_a_domain_is_added_where_an_operator_writes_it(filters: Any, variable: str, remedy: str) -> None:
+def test_a_domain_is_added_where_an_operator_writes_it(variable: str, remedy: str) -> None:
     entry = {"name": "shop", "server_names": ["shop.test"], "names": ["shop.test"], "source": "internal_ca"}
-    found = filters("unpermitted_names")({"internal_ca_permitted_dns": ["example.com"], variable: [entry]})
+    found = unpermitted_names({"internal_ca_permitted_dns": ["example.com"], variable: [entry]})
     assert [one["remedy"] for one in found] == [f"add its domain to {remedy}"]

@@ -1,4 +1,4 @@
-"""The filters of filter_plugins/http_fields.py: what may stand in a message, and the exact words for what may not."""
+"""The filters of http_fields.py: what may stand in a message, and the exact words for what may not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The filters of filter_plugins/network.py: ports, addresses and ranges."""
+"""The filters of network.py: ports, addresses and ranges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The filters of filter_plugins/nginx.py: what may stand in a configuration, and the exact words for what may not."""
+"""The filters of nginx_values.py: what may stand in a configuration, and the exact words for what may not."""
 
 from __future__ import annotations
 

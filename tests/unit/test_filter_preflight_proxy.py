@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.gatehouse.core.plugins.module_utils.preflight.locations import location_problems
+from ansible_collections.gatehouse.core.plugins.module_utils.preflight.proxies import proxy_problems
+from ansible_collections.gatehouse.core.plugins.module_utils.preflight.sites import site_files, site_problems
+from ansible_collections.gatehouse.core.plugins.module_utils.preflight.upstreams import (
+    named_members,
+    transport_problems,
+    upstream_problems,
+)
+from ansible_collections.gatehouse.core.plugins.module_utils.specs import spec_values
 from hypothesis import given
 from hypothesis import strategies as st
 
 from .conftest import PROXY_SPEC
 
-Filters = Callable[[str], Callable[..., Any]]
 OPTIONS = yaml.safe_load(PROXY_SPEC.read_text())["argument_specs"]["main"]["options"]
 SOUND: dict[str, Any] = yaml.safe_load("""
 proxy_upstreams:
@@ -344,12 +351,12 @@ def written(values: dict[str, Any], path: str, value: Any) -> None:
         place[last] = value
 
 
-def problems(filters: Filters, values: dict[str, Any]) -> list[str]:
+def problems(values: dict[str, Any]) -> list[str]:
     """Return what the filters say of the values, with their defaults, as preflight words it."""
-    full = {name: filters("spec_values")(values.get(name), option, name) for name, option in OPTIONS.items()}
-    found = [*filters("proxy_problems")(full), *filters("location_problems")(full)]
-    found += filters("transport_problems")(full, {})
-    found += [*filters("site_problems")(full["proxy_sites"]), *filters("upstream_problems")(full["proxy_upstreams"])]
+    full = {name: spec_values(values.get(name), option, name) for name, option in OPTIONS.items()}
+    found = [*proxy_problems(full), *location_problems(full)]
+    found += transport_problems(full, {})
+    found += [*site_problems(full["proxy_sites"]), *upstream_problems(full["proxy_upstreams"])]
     texts = []
     for one in found:
         at = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in one["path"]).removeprefix(".")
@@ -357,20 +364,20 @@ def problems(filters: Filters, values: dict[str, Any]) -> list[str]:
     return texts
 
 
-def test_a_sound_estate_has_no_problem(filters: Filters) -> None:
-    assert problems(filters, SOUND) == []
+def test_a_sound_estate_has_no_problem() -> None:
+    assert problems(SOUND) == []
 
 
 @pytest.mark.parametrize(("change", "text"), BROKEN, ids=lambda one: one if isinstance(one, str) else "")
-def test_one_problem_alone(filters: Filters, change: dict[str, Any], text: str) -> None:
+def test_one_problem_alone(change: dict[str, Any], text: str) -> None:
     values = copy.deepcopy(SOUND)
     values["proxy_security_headers"] = copy.deepcopy(OPTIONS["proxy_security_headers"]["default"])
     for path, value in change.items():
         written(values, path, copy.deepcopy(value))
-    assert problems(filters, values) == [text]
+    assert problems(values) == [text]
 
 
-def test_what_is_right_in_the_same_places(filters: Filters) -> None:
+def test_what_is_right_in_the_same_places() -> None:
     values = copy.deepcopy(SOUND)
     for path, value in {
         SITE + "certificate": {"source": "host", "chain": "/etc/ssl/a.pem", "key": "/etc/ssl/a.key"},
@@ -391,14 +398,14 @@ def test_what_is_right_in_the_same_places(filters: Filters) -> None:
         "proxy_https_port": 8443,
     }.items():
         written(values, path, value)
-    assert problems(filters, values) == []
+    assert problems(values) == []
 
 
-def test_what_could_not_be_evaluated_is_not_judged(filters: Filters) -> None:
-    full = {name: filters("spec_values")(SOUND.get(name), option, name) for name, option in OPTIONS.items()}
+def test_what_could_not_be_evaluated_is_not_judged() -> None:
+    full = {name: spec_values(SOUND.get(name), option, name) for name, option in OPTIONS.items()}
     for name in ("proxy_upstreams", "proxy_caches", "proxy_rate_limits"):
         left = {key: value for key, value in full.items() if key != name}
-        assert [*filters("proxy_problems")(left), *filters("location_problems")(left)] == []
+        assert [*proxy_problems(left), *location_problems(left)] == []
 
 
 JSON = st.recursive(
@@ -410,21 +417,21 @@ PATHS = sorted({path for change, _ in BROKEN for path in change if not path.ends
 
 
 @given(path=st.sampled_from(PATHS), value=JSON)
-def test_a_value_of_any_shape_breaks_nothing(filters: Filters, path: str, value: Any) -> None:
+def test_a_value_of_any_shape_breaks_nothing(path: str, value: Any) -> None:
     values = copy.deepcopy(SOUND)
     values["proxy_security_headers"] = copy.deepcopy(OPTIONS["proxy_security_headers"]["default"])
     written(values, path, value)
-    assert isinstance(problems(filters, values), list)
-    filters("site_files")(values["proxy_sites"])
-    filters("named_members")(values["proxy_upstreams"])
+    assert isinstance(problems(values), list)
+    site_files(values["proxy_sites"])
+    named_members(values["proxy_upstreams"])
 
 
-def test_the_files_and_the_names_that_have_to_be_looked_for(filters: Filters) -> None:
+def test_the_files_and_the_names_that_have_to_be_looked_for() -> None:
     values = copy.deepcopy(SOUND)
     written(values, SITE + "client_certificates", {"ca": "ca.pem", "crl": ""})
     written(values, "proxy_sites.1.maintenance", {"page": "page.html"})
     written(values, "proxy_sites.1.error_page", "error.html")
-    assert filters("site_files")(values["proxy_sites"]) == [
+    assert site_files(values["proxy_sites"]) == [
         {"path": ["proxy_sites", 0, "client_certificates", "ca"], "file": "ca.pem"},
         {"path": ["proxy_sites", 1, "maintenance", "page"], "file": "page.html"},
         {"path": ["proxy_sites", 1, "error_page"], "file": "error.html"},
@@ -432,4 +439,4 @@ def test_the_files_and_the_names_that_have_to_be_looked_for(filters: Filters) ->
     for number, address in enumerate(["db.example.org", "unix:/run/a", "fd00::1"]):
         written(values, f"{POOL}members.{number}", {"name": "a", "address": address})
     path = ["proxy_upstreams", 0, "members", 0, "address"]
-    assert filters("named_members")(values["proxy_upstreams"]) == [{"path": path, "name": "db.example.org"}]
+    assert named_members(values["proxy_upstreams"]) == [{"path": path, "name": "db.example.org"}]

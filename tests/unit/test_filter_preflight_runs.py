@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible.parsing.vault import VaultSecretsContext
-from ansible.plugins.loader import action_loader
+from ansible_collections.gatehouse.core.plugins.module_utils.preflight import evaluation
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -154,8 +154,7 @@ def test_a_client_with_too_long_a_name_is_refused_where_it_is_written(estate: An
 
 
 def test_without_places_the_variables_are_named(estate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = action_loader.get("estate_check", class_only=True).run.__globals__
-    monkeypatch.setitem(module, "Origin", None)
+    monkeypatch.setattr(evaluation, "Origin", None)
     estate.edit(APP, "'1.10'", "1.10")
     estate.edit(HOSTS, "web1: {private_address: 10.0.0.11}", "web1:")
     assert [line for line in estate.lines(estate.check()[1]) if not line.startswith("->")] == [

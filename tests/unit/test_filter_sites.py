@@ -121,7 +121,7 @@ BASE = {"Host": "$host", "Connection": ""}
         (
             {"websocket": True},
             {},
-            [["Connection", "$proxy_connection"], ["Host", "$host"], ["Upgrade", "$proxy_upgrade"]],
+            [["Connection", "$gatehouse_connection"], ["Host", "$host"], ["Upgrade", "$gatehouse_upgrade"]],
         ),
         ({"request_headers": [{"name": "host", "value": "a"}]}, {}, [["Connection", ""], ["host", "a"]]),
         (
@@ -150,7 +150,7 @@ def test_fastcgi_is_told_the_headers_as_cgi_names_them(filters: Filters) -> None
     assert found["HTTP_X_REAL_IP"] == ("$remote_addr", "")
     assert found["SCRIPT_FILENAME"] == ("$realpath_root/app.php", "")
     assert found["SCRIPT_NAME"] == ("/app.php", "")
-    assert found["HTTPS"] == ("$proxy_https", " if_not_empty")
+    assert found["HTTPS"] == ("$gatehouse_https", " if_not_empty")
     assert "HTTP_CONNECTION" not in found
 
 
@@ -159,7 +159,7 @@ def test_response_headers_replace_each_other(filters: Filters) -> None:
     base = {"X-Frame-Options": "$a", "X-Request-Id": "$b"}
     assert function(site(), base) == [["X-Frame-Options", "$a"], ["X-Request-Id", "$b"]]
     own = [{"name": "x-frame-options", "value": "DENY"}, {"name": "Content-Security-Policy", "value": "x"}]
-    assert function(site(content_security_policy="y", name="a-b"), base)[0][1] == "$proxy_csp_a_2d_b"
+    assert function(site(content_security_policy="y", name="a-b"), base)[0][1] == "$gatehouse_csp_a_2d_b"
     assert function(site(content_security_policy="y"), base, own) == [
         ["Content-Security-Policy", "x"],
         ["X-Request-Id", "$b"],

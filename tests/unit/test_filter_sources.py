@@ -1,4 +1,4 @@
-"""The filters of filter_plugins/sources.py, and what preflight says of sources that contradict themselves."""
+"""The filters of source_values.py, and what preflight says of sources that contradict themselves."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
+from ansible_collections.gatehouse.core.plugins.module_utils.preflight.sources import egress_problems, source_problems
 
-Filters = Callable[[str], Callable[..., Any]]
 SUM = " is no SHA-256; write the 64 hexadecimal digits that `sha256sum` prints"
 PLACE = " is no place of a source; write a path on the controller or an address such as https://example.org/shop.git"
 BRANCH = " is a branch, so whoever pushes there would decide what is deployed; write a tag or a commit's full id"
@@ -26,7 +26,7 @@ REF = " is no ref of git; write a tag or a commit's full id"
         ("git_ref", "release/1.2+build"),
     ],
 )
-def test_accepted(filters: Filters, name: str, value: str) -> None:
+def test_accepted(filters: Callable[[str], Callable[..., Any]], name: str, value: str) -> None:
     assert filters(name)(value) == value
 
 
@@ -49,7 +49,7 @@ def test_accepted(filters: Filters, name: str, value: str) -> None:
         ("git_ref", "HEAD", f'"HEAD"{BRANCH}'),
     ],
 )
-def test_refused(filters: Filters, name: str, value: object, message: str) -> None:
+def test_refused(filters: Callable[[str], Callable[..., Any]], name: str, value: object, message: str) -> None:
     with pytest.raises(AnsibleFilterError) as error:
         filters(name)(value)
     assert error.value.message == message
@@ -91,8 +91,8 @@ GIT = {"repository": "/srv/shop.git", "ref": "v1"}
         ),
     ],
 )
-def test_sources_that_contradict_themselves(filters: Filters, values: dict[str, Any], expected: list[str]) -> None:
-    found = filters("source_problems")(values)
+def test_sources_that_contradict_themselves(values: dict[str, Any], expected: list[str]) -> None:
+    found = source_problems(values)
     assert [f"{'.'.join(one['path'])} {one['problem']}; {one['remedy']}" for one in found] == expected
     assert {one["level"] for one in found} <= {"error"}
 
@@ -106,14 +106,14 @@ def test_sources_that_contradict_themselves(filters: Filters, values: dict[str, 
         ({"name": "x", "to": ["10.0.0.1"], "protocol": "udp"}, [0, "protocol"], "has no meaning without ports"),
     ],
 )
-def test_egress_that_cannot_be_meant(filters: Filters, entry: dict[str, Any], path: list[Any], text: str) -> None:
-    found = filters("egress_problems")({"app_egress": [entry]}, {"shop", "blog"})
+def test_egress_that_cannot_be_meant(entry: dict[str, Any], path: list[Any], text: str) -> None:
+    found = egress_problems({"app_egress": [entry]}, {"shop", "blog"})
     assert [one["path"] for one in found] == [["app_egress", *path]]
     assert text in found[0]["problem"]
     good = {"app_egress": [{"name": "db", "to": ["10.0.0.1"], "ports": [5432]}, {"name": "x", "application": "shop"}]}
-    assert filters("egress_problems")(good, {"shop"}) == []
+    assert egress_problems(good, {"shop"}) == []
 
 
-def test_egress_names_are_each_of_one_entry(filters: Filters) -> None:
+def test_egress_names_are_each_of_one_entry() -> None:
     twice = {"app_egress": [{"name": "db", "to": ["10.0.0.1"]}, {"name": "db", "to": ["10.0.0.2"]}]}
-    assert [one["path"] for one in filters("egress_problems")(twice, ())] == [["app_egress", 1, "name"]]
+    assert [one["path"] for one in egress_problems(twice, ())] == [["app_egress", 1, "name"]]

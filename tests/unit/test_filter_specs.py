@@ -1,4 +1,4 @@
-"""The filters of filter_plugins/specs.py: one walk over a value and its argument_specs option, and its two uses."""
+"""The filters of specs.py: one walk over a value and its argument_specs option, and its two uses."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_defaults_are_not_shared(filters: Filters) -> None:
         ([{"name": "a", "weight": True}], ["xs[0].weight must be an integer, got true"]),
         ([{"name": "a", "ratio": "x"}], ['xs[0].ratio must be a number, got "x"']),
         ([{"name": "a", "live": "yes"}], ['xs[0].live must be true or false, got "yes"']),
-        ([{"name": "a", "live": "true"}], ['xs[0].live must be true or false, got "true"; write it without quotes']),
+        ([{"name": "a", "live": "true"}], ['xs[0].live must be true or false, got "true"; write true, without quotes']),
         ([{"name": "a", "free": []}], ["xs[0].free must be a mapping, got a list"]),
         (
             [{"name": "a", "method": "least_con"}],

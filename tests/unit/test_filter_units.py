@@ -1,4 +1,4 @@
-"""The filters of filter_plugins/units.py: what names a unit, a release and a writable folder."""
+"""The filters of unit_values.py: what names a unit, a release and a writable folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The filters of filter_plugins/upstreams.py: hosts become members, and members become text."""
+"""The filters of members.py and upstreams.py: hosts become members, and members become text."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_whole_seconds(filters: Filters, value: str, message: str) -> None:
     assert error.value.message.startswith(message)
     with pytest.raises(AnsibleFilterError) as error:
         filters("upstream_server")(member("a", "10.0.0.1") | {"fail_timeout": value})
-    assert error.value.message.startswith("a: fail_timeout: ")
+    assert error.value.message.startswith("a: fail_timeout ")
 
 
 def test_private_addresses(filters: Filters) -> None:

@@ -11,6 +11,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from ansible_collections.gatehouse.core.plugins.module_utils import lock, nginx_server, nginx_store
+from ansible_collections.gatehouse.core.plugins.module_utils.nginx_host import RefusedError
 
 ROLE = Path(__file__).parents[2] / "roles/nginx"
 
@@ -25,7 +27,6 @@ def load(path: Path) -> ModuleType:
     return module
 
 
-module = load(ROLE / "library/nginx_tree.py")
 action = load(ROLE / "action_plugins/nginx_tree.py")
 FILES = {"nginx.conf": "events {}\n", "sites/a.conf": "server {}\n"}
 SUMS = {"/etc/ssl/b.pem": "22", "/etc/ssl/a.pem": "11"}
@@ -35,14 +36,14 @@ SUMS = {"/etc/ssl/b.pem": "22", "/etc/ssl/a.pem": "11"}
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a store with a configuration that was found."""
     os.umask(0o022)
-    monkeypatch.setattr(module.lock, "FOLDER", tmp_path.parent / f"{tmp_path.name}-locks")
+    monkeypatch.setattr(lock, "FOLDER", tmp_path.parent / f"{tmp_path.name}-locks")
     (tmp_path / "nginx.conf").write_text("found\n")
-    return module.Store(tmp_path)
+    return nginx_store.Store(tmp_path)
 
 
 def add(store: Any, word: str, keep: int = 5) -> str:
     """Write a tree, make it live and proven; return its name."""
-    name, texts = module.wanted(store, {**FILES, "word": word}, SUMS)
+    name, texts = nginx_store.wanted(store, {**FILES, "word": word}, SUMS)
     store.create(name, texts)
     store.choose(name)
     store.record(name, keep)
@@ -50,7 +51,7 @@ def add(store: Any, word: str, keep: int = 5) -> str:
 
 
 def test_identity_names_the_tree_and_what_it_depends_on() -> None:
-    assert module.identity("0001-12345678", SUMS) == (
+    assert nginx_store.identity("0001-12345678", SUMS) == (
         "# This file is written by Gatehouse. Through it the running nginx proves which tree it serves.\n"
         "# /etc/ssl/a.pem 11\n"
         "# /etc/ssl/b.pem 22\n"
@@ -65,15 +66,15 @@ def test_identity_names_the_tree_and_what_it_depends_on() -> None:
 @pytest.mark.parametrize(
     ("other", "same"),
     [
-        ({**FILES, "identity.conf": module.identity("0009-12345678", SUMS)}, True),
-        ({**FILES, "identity.conf": module.identity("0001-12345678", {**SUMS, "/etc/ssl/a.pem": "12"})}, False),
-        ({**FILES, "identity.conf": module.identity("0001-12345678", SUMS), "more": ""}, False),
-        ({"nginx.conf": "events {}\n", "identity.conf": module.identity("0001-12345678", SUMS)}, False),
+        ({**FILES, "identity.conf": nginx_store.identity("0009-12345678", SUMS)}, True),
+        ({**FILES, "identity.conf": nginx_store.identity("0001-12345678", {**SUMS, "/etc/ssl/a.pem": "12"})}, False),
+        ({**FILES, "identity.conf": nginx_store.identity("0001-12345678", SUMS), "more": ""}, False),
+        ({"nginx.conf": "events {}\n", "identity.conf": nginx_store.identity("0001-12345678", SUMS)}, False),
     ],
 )
 def test_the_checksum_covers_everything_but_the_name(other: dict[str, str], same: bool) -> None:
-    first = module.digest({**FILES, "identity.conf": module.identity("0001-12345678", SUMS)})
-    assert (module.digest(other) == first) is same
+    first = nginx_store.digest({**FILES, "identity.conf": nginx_store.identity("0001-12345678", SUMS)})
+    assert (nginx_store.digest(other) == first) is same
 
 
 def test_a_written_tree_is_the_wanted_one(store: Any) -> None:
@@ -83,9 +84,9 @@ def test_a_written_tree_is_the_wanted_one(store: Any) -> None:
     assert store.linked()
     assert (store.root / "nginx.conf").read_text() == "events {}\n"
     assert store.found.read_text() == "found\n"
-    assert module.wanted(store, {**FILES, "word": "one"}, SUMS)[0] == name
-    assert module.wanted(store, {**FILES, "word": "two"}, SUMS)[0].startswith("0002-")
-    assert module.wanted(store, {**FILES, "word": "one"}, {})[0].startswith("0002-")
+    assert nginx_store.wanted(store, {**FILES, "word": "one"}, SUMS)[0] == name
+    assert nginx_store.wanted(store, {**FILES, "word": "two"}, SUMS)[0].startswith("0002-")
+    assert nginx_store.wanted(store, {**FILES, "word": "one"}, {})[0].startswith("0002-")
 
 
 @pytest.mark.parametrize(
@@ -104,31 +105,31 @@ def test_each_kind_of_damage_is_seen(store: Any, damage: Any, path: str, text: s
     name = add(store, "one")
     damage(store.trees / name)
     assert store.read(name)[path] == text.format(uid=os.geteuid())
-    assert module.wanted(store, {**FILES, "word": "one"}, SUMS)[0] != name
-    assert module.digest(store.read(name))[:8] != name[-8:]
+    assert nginx_store.wanted(store, {**FILES, "word": "one"}, SUMS)[0] != name
+    assert nginx_store.digest(store.read(name))[:8] != name[-8:]
 
 
 @pytest.fixture
 def readers(monkeypatch: pytest.MonkeyPatch) -> int:
     """Let the secrets of a tree be read by this process's own group, and return its number."""
-    monkeypatch.setattr(module, "READERS", grp.getgrgid(os.getegid()).gr_name)
+    monkeypatch.setattr(nginx_store, "READERS", grp.getgrgid(os.getegid()).gr_name)
     return os.getegid()
 
 
 def test_a_secret_is_read_by_root_and_the_workers_only(store: Any, readers: int) -> None:
     wanted = {**FILES, "secrets/shop/users": "ann:$6$hash\n"}
-    name, texts = module.wanted(store, wanted, SUMS)
+    name, texts = nginx_store.wanted(store, wanted, SUMS)
     store.create(name, texts)
     store.choose(name)
     path = store.trees / name / "secrets/shop/users"
     assert (path.stat().st_mode, path.stat().st_gid) == (0o100640, readers)
     assert (store.trees / name / "nginx.conf").stat().st_mode == 0o100644
-    assert module.wanted(store, wanted, SUMS)[0] == name
+    assert nginx_store.wanted(store, wanted, SUMS)[0] == name
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o600, 0o660])
 def test_a_secret_with_another_mode_is_damage(store: Any, readers: int, mode: int) -> None:
-    name, texts = module.wanted(store, {**FILES, "secrets/users": "ann:$6$hash\n"}, SUMS)
+    name, texts = nginx_store.wanted(store, {**FILES, "secrets/users": "ann:$6$hash\n"}, SUMS)
     store.create(name, texts)
     path = store.trees / name / "secrets/users"
     path.chmod(mode)
@@ -137,16 +138,16 @@ def test_a_secret_with_another_mode_is_damage(store: Any, readers: int, mode: in
 
 
 def test_a_secret_of_another_group_is_damage(store: Any, readers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    name, texts = module.wanted(store, {**FILES, "secrets/users": "ann:$6$hash\n"}, SUMS)
+    name, texts = nginx_store.wanted(store, {**FILES, "secrets/users": "ann:$6$hash\n"}, SUMS)
     store.create(name, texts)
     other = next(group.gr_name for group in grp.getgrall() if group.gr_gid != readers)
-    monkeypatch.setattr(module, "READERS", other)
+    monkeypatch.setattr(nginx_store, "READERS", other)
     assert store.read(name)["secrets/users"].startswith("# -rw-r----- of user")
 
 
 def test_a_diff_tells_that_a_secret_changed_and_not_what_it_is() -> None:
-    before = module.conceal({"active/secrets/users": "ann:$6$old\n", "active/a": "1\n"}, "former")
-    after = module.conceal({"active/secrets/users": "ann:$6$new\n", "active/a": "2\n"}, "new")
+    before = nginx_store.conceal({"active/secrets/users": "ann:$6$old\n", "active/a": "1\n"}, "former")
+    after = nginx_store.conceal({"active/secrets/users": "ann:$6$new\n", "active/a": "2\n"}, "new")
     assert [action.unified(entry) for entry in action.differences(before, after)] == [
         "--- active/a\n+++ active/a\n@@ -1 +1 @@\n-1\n+2",
         "--- active/secrets/users\n+++ active/secrets/users\n@@ -1 +1 @@\n"
@@ -159,7 +160,7 @@ def test_an_nginx_conf_in_place_of_the_link_is_a_difference(store: Any) -> None:
     store.conf.unlink()
     store.conf.write_text("events {}\n")
     assert not store.linked()
-    assert module.wanted(store, {**FILES, "word": "one"}, SUMS)[0] != name
+    assert nginx_store.wanted(store, {**FILES, "word": "one"}, SUMS)[0] != name
 
 
 def test_what_was_found_is_kept_from_the_first_takeover_on(store: Any) -> None:
@@ -171,7 +172,7 @@ def test_what_was_found_is_kept_from_the_first_takeover_on(store: Any) -> None:
 
 
 def test_an_undone_takeover_leaves_what_was_found(store: Any) -> None:
-    name, texts = module.wanted(store, FILES, {})
+    name, texts = nginx_store.wanted(store, FILES, {})
     with store.locked():
         store.create(name, texts)
         store.choose(name)
@@ -197,7 +198,7 @@ def test_the_sweep_leaves_live_and_proven_trees_only(store: Any) -> None:
 
 
 def test_the_sweep_spares_a_tree_that_is_live_but_not_yet_proven(store: Any) -> None:
-    name, texts = module.wanted(store, FILES, {})
+    name, texts = nginx_store.wanted(store, FILES, {})
     store.create(name, texts)
     store.choose(name)
     store.sweep()
@@ -213,11 +214,11 @@ def test_a_link_that_nginx_tree_did_not_make_is_no_live_tree(store: Any, target:
 
 def test_a_patch_replaces_its_own_files_only(store: Any) -> None:
     name = add(store, "one")
-    files = module.patched(store, {"sites/a.conf": "server { }\n"})
+    files = nginx_store.patched(store, {"sites/a.conf": "server { }\n"})
     assert files == {**FILES, "sites/a.conf": "server { }\n", "word": "one"}
-    assert module.wanted(store, files, SUMS)[0].startswith("0002-")
+    assert nginx_store.wanted(store, files, SUMS)[0].startswith("0002-")
     # What is live already makes no new tree: nothing is tested, swapped or reloaded.
-    assert module.wanted(store, module.patched(store, {"word": "one"}), SUMS)[0] == name
+    assert nginx_store.wanted(store, nginx_store.patched(store, {"word": "one"}), SUMS)[0] == name
 
 
 @pytest.mark.parametrize("damage", ["edit", "unlink"])
@@ -227,29 +228,29 @@ def test_a_patch_is_not_built_on_what_was_edited_by_hand(store: Any, damage: str
         (store.trees / name / "word").write_text("two")
     else:
         store.conf.unlink()
-    with pytest.raises(module.RefusedError, match=f"the live tree {name} was changed by hand since it was made"):
-        module.patched(store, {})
+    with pytest.raises(RefusedError, match=f"the live tree {name} was changed by hand since it was made"):
+        nginx_store.patched(store, {})
 
 
 def test_going_back(store: Any) -> None:
     names = [add(store, word) for word in ("one", "two", "three")]
-    assert module.kept(store, "previous") == (names[1], store.read(names[1]))
+    assert nginx_store.kept(store, "previous") == (names[1], store.read(names[1]))
     store.choose(names[1])
-    assert module.kept(store, "previous")[0] == names[0]
-    assert module.kept(store, names[2])[0] == names[2]
+    assert nginx_store.kept(store, "previous")[0] == names[0]
+    assert nginx_store.kept(store, names[2])[0] == names[2]
     store.choose(names[0])
-    with pytest.raises(module.RefusedError, match="no earlier tree"):
-        module.kept(store, "previous")
-    with pytest.raises(module.RefusedError, match="tree: 0000-12345678 is not kept on this host, which has 0001-"):
-        module.kept(store, "0000-12345678")
+    with pytest.raises(RefusedError, match="no earlier tree"):
+        nginx_store.kept(store, "previous")
+    with pytest.raises(RefusedError, match="tree: 0000-12345678 is not kept on this host, which has 0001-"):
+        nginx_store.kept(store, "0000-12345678")
     (store.trees / names[2] / "word").write_text("other")
-    with pytest.raises(module.RefusedError, match=f"tree: {names[2]} was changed by hand since it was proven"):
-        module.kept(store, names[2])
+    with pytest.raises(RefusedError, match=f"tree: {names[2]} was changed by hand since it was proven"):
+        nginx_store.kept(store, names[2])
 
 
 def test_the_error_log_is_read_from_where_it_was(tmp_path: Path) -> None:
     log = tmp_path / "error.log"
-    server = module.Server(log, 1)
+    server = nginx_server.Server(log, 1)
     assert server.emergencies(0) == []
     old = "2026/11/21 22:53:12 [emerg] 1#1: old\n"
     new = (
@@ -263,18 +264,18 @@ def test_the_error_log_is_read_from_where_it_was(tmp_path: Path) -> None:
     assert server.emergencies(len(old)) == expected
     log.write_text(new)  # rotated since
     assert server.emergencies(len(old + new)) == expected
-    assert [bool(module.BIND_RETRY.search(line)) for line in expected] == [True, False]
+    assert [bool(nginx_server.BIND_RETRY.search(line)) for line in expected] == [True, False]
 
 
 def test_a_command_that_fails_or_hangs_is_told(tmp_path: Path) -> None:
-    server = module.Server(tmp_path / "error.log", 1)
-    with pytest.raises(module.RefusedError, match=r"^told$"):
+    server = nginx_server.Server(tmp_path / "error.log", 1)
+    with pytest.raises(RefusedError, match=r"^told$"):
         server.call("sh", "-c", "echo told >&2; exit 3")
-    with pytest.raises(module.RefusedError, match=r"^nginx: \[emerg\] told$"):
+    with pytest.raises(RefusedError, match=r"^nginx: \[emerg\] told$"):
         server.call("sh", "-c", "echo '2026/11/21 23:17:39 [emerg] 9463#9463: told' >&2; exit 1")
-    with pytest.raises(module.RefusedError, match=r"`false` ended with 1"):
+    with pytest.raises(RefusedError, match=r"`false` ended with 1"):
         server.call("false")
-    with pytest.raises(module.RefusedError, match="`sleep 9` did not end within 1 s"):
+    with pytest.raises(RefusedError, match="`sleep 9` did not end within 1 s"):
         server.call("sleep", "9")
 
 
@@ -379,10 +380,10 @@ def test_nobody_goes_back_to_who_was_drained(store: Any) -> None:
     first, live = add(store, "one"), add(store, "two")
     # Drained and undrained, as a deployment does it.
     for word in ("server web1 down;\n", "server web1;\n"):
-        name, texts = module.wanted(store, module.patched(store, {"sites/a.conf": word}), SUMS)
+        name, texts = nginx_store.wanted(store, nginx_store.patched(store, {"sites/a.conf": word}), SUMS)
         store.create(name, texts)
         store.choose(name)
         store.record(name, 5, live)
         live = name
         assert store.proven() == [first, live]
-        assert module.kept(store, "previous")[0] == first
+        assert nginx_store.kept(store, "previous")[0] == first

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible.plugins.loader import filter_loader
+from ansible_collections.gatehouse.core.plugins.module_utils.preflight.applications import (
+    application_problems,
+    environment_problems,
+    unfilled_values,
+)
 
-from .conftest import ROOT
-
-filter_loader.add_directory(str(ROOT / "roles" / "preflight" / "filter_plugins"))
-
-KNOWN = ["app_name", "app_port", "app_health_path", "rollout_batch", "flask_app_target", "node_app_script"]
-ROLES = ["app", "flask_app", "node_app", "proxy"]
+KNOWN = ["app_name", "app_port", "app_health_path", "rollout_batch", "python_app_target", "node_app_script"]
+ROLES = ["app", "python_app", "node_app", "proxy"]
 GROUPS = {"shop": ["web1"], "desk": []}
-SHOP = {"name": "shop", "runtime": "flask", "port": 5000, "rollout": {"batch": 1}, "flask": {"target": "a:b"}}
+SHOP = {"name": "shop", "runtime": "python", "port": 5000, "rollout": {"batch": 1}, "python": {"target": "a:b"}}
 
 
 def problems(entries: Any) -> list[tuple[Any, ...]]:
-    found = filter_loader.get("application_problems").j2_function(entries, KNOWN, ROLES, GROUPS)
+    found = application_problems(entries, KNOWN, ROLES, GROUPS)
     assert all(one["level"] == "error" and one["path"][0] == "applications" for one in found)
     return [(*one["path"][1:], one["problem"], one["remedy"]) for one in found]
 
@@ -69,14 +69,14 @@ def test_the_list_has_entries_with_groups(entries: Any, found: tuple[Any, ...]) 
 @pytest.mark.parametrize(
     ("keys", "found"),
     [
-        ({"runtime": "flsk", "flask": {}}, ("runtime", '"flsk" is no runtime', "write flask")),
+        ({"runtime": "pythn", "python": {}}, ("runtime", '"pythn" is no runtime', "write python")),
         ({"prot": 5}, ("prot", "is no key of an application", "write port")),
         ({"batch": 5}, ("batch", "is no key of an application", "write it below rollout:")),
         ({"zzz": 5}, ("zzz", "is no key of an application", "see `ansible-doc -t role app`")),
         ({"app_port": 5}, ("app_port", "has the role's prefix", "write port")),
-        ({"flask": {"targt": "a:b"}}, ("flask", "targt", "is no key of an application", "write target")),
+        ({"python": {"targt": "a:b"}}, ("python", "targt", "is no key of an application", "write target")),
         ({"rollout": 2}, ("rollout", "must be a mapping, got 2", "write rollout: {key: value}")),
-        ({"node": {}}, ("node", "is of another runtime than flask", "take it away, or write runtime: node")),
+        ({"node": {}}, ("node", "is of another runtime than python", "take it away, or write runtime: node")),
     ],
 )
 def test_a_key_that_becomes_no_input_is_named(keys: dict[str, Any], found: tuple[Any, ...]) -> None:
@@ -84,20 +84,20 @@ def test_a_key_that_becomes_no_input_is_named(keys: dict[str, Any], found: tuple
 
 
 def test_two_environments_cannot_share_a_name() -> None:
-    judge = filter_loader.get("environment_problems").j2_function
-    assert judge("prod", {"staging": "staging"}) == []
-    assert judge("prod", {"copy": "prod", "staging": "staging"}) == [
+    assert environment_problems("prod", {"staging": "staging"}) == []
+    assert environment_problems("prod", {"copy": "prod", "staging": "staging"}) == [
         {
             "path": ["environment_name"],
             "problem": "is prod, as that of copy: both would share one state folder, with the CA in it",
             "remedy": "write another name",
+            "level": "error",
         }
     ]
 
 
 def test_what_is_to_be_filled_in_is_found_at_any_depth() -> None:
     value = {"hosts": [{"address": "FILL IN: such as 10.0.0.10"}, {"address": "10.0.0.1"}], "note": "FILL IN"}
-    found = filter_loader.get("unfilled_values").j2_function(value, ["x"])
+    found = unfilled_values(value, ["x"])
     assert [(one["path"], one["remedy"]) for one in found] == [
         (["x", "hosts", 0, "address"], "write such as 10.0.0.10"),
         (["x", "note"], "write the value"),

@@ -5,11 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible.plugins.loader import filter_loader
-
-from .conftest import ROOT
-
-filter_loader.add_directory(str(ROOT / "roles" / "preflight" / "filter_plugins"))
+from ansible_collections.gatehouse.core.plugins.module_utils.preflight.machines import machine_problems
 
 
 def on(machine: str, app: str, port: int, **more: Any) -> dict[str, dict[str, Any]]:
@@ -19,7 +15,7 @@ def on(machine: str, app: str, port: int, **more: Any) -> dict[str, dict[str, An
 
 def problems(*hosts: dict[str, dict[str, Any]], proxies: tuple[str, ...] = ("proxy1",)) -> list[tuple[str, ...]]:
     every = {name: about for one in hosts for name, about in one.items()}
-    found = filter_loader.get("machine_problems").j2_function(every, proxies)
+    found = machine_problems(every, proxies)
     return [(*one["path"], one["problem"], one["remedy"]) for one in found]
 
 

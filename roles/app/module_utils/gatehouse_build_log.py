@@ -78,7 +78,7 @@ _ADVICE = (
     ),
     (
         re.compile(r"ha(?:s|ve) no (?:usable |compatible )?wheels?|no wheels with a matching|from source is disabled"),
-        "a package has no wheel for the hosts' Python: name it in flask_app_source_packages, which builds it here",
+        "a package has no wheel for the hosts' Python: name it in python_app_source_packages, which builds it here",
     ),
     (
         re.compile(r"(?:ENOTFOUND|EAI_AGAIN|getaddrinfo|Temporary failure in name resolution|Network is unreachable)"),

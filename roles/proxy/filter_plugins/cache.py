@@ -28,9 +28,9 @@ NGINX_DEFAULTS: Rules = {
 }
 # Lists that stand in each location, because what they hold differs from one to the next.
 PER_LOCATION = ("proxy_cache_bypass", "proxy_no_cache")
-TRACE = "$proxy_trace"
+TRACE = "$gatehouse_trace"
 # What http/cache.js refuses by a recipe's lifetimes, and where the inventory gives lifetimes itself.
-REFUSE, REFUSE_UNFRESH = "$proxy_cache_refuse", "$proxy_cache_refuse_unfresh"
+REFUSE, REFUSE_UNFRESH = "$gatehouse_cache_refuse", "$gatehouse_cache_refuse_unfresh"
 # nginx's own folders: temporary files stand on the same disk, so the last step of storing is a rename.
 STATE_DIR = "/var/lib/nginx/"
 NGINX_INACTIVE = "10m"
@@ -110,7 +110,7 @@ def cache_rules(
     """Return [[directive, argument, ...]] of one location: what differs from the level http, and its lists.
 
     `cache`: the mapping `cache` of a location with its defaults applied; `zones`: entries of `proxy_caches`, likewise;
-    `default`: the estate's recipe. $proxy_cache_place and $proxy_cache_entry tell http/cache_forget.js what an
+    `default`: the estate's recipe. $gatehouse_cache_place and $gatehouse_cache_entry tell http/cache_forget.js what an
     unsafe request makes nginx forget.
     """
     zone = next(zone for zone in zones if zone["name"] == cache["zone"])
@@ -120,10 +120,10 @@ def cache_rules(
     rules = {key: value for key, value in own.items() if key in PER_LOCATION or above.get(key) != value}
     lines = [
         ["proxy_cache", str(cache["zone"])],
-        ["set", "$proxy_cache_place", f"{cache_folder(zone)} {zone['levels']}"],
+        ["set", "$gatehouse_cache_place", f"{cache_folder(zone)} {zone['levels']}"],
     ]
     if "proxy_cache_key" in rules:
-        lines.append(["set", "$proxy_cache_entry", rules["proxy_cache_key"][0]])
+        lines.append(["set", "$gatehouse_cache_entry", rules["proxy_cache_key"][0]])
     return [*lines, *_lines(rules)]
 
 

@@ -123,8 +123,8 @@ def request_headers(location: Mapping[str, Any], base: Mapping[str, str], site: 
     usual = sorted(headers.values())
     if location["websocket"]:
         headers |= {
-            "upgrade": ["Upgrade", "$proxy_upgrade"],
-            "connection": ["Connection", "$proxy_connection"],
+            "upgrade": ["Upgrade", "$gatehouse_upgrade"],
+            "connection": ["Connection", "$gatehouse_connection"],
         }
     if _asks_for_password(location, site):
         headers["authorization"] = ["Authorization", ""]
@@ -198,7 +198,7 @@ def fastcgi_parameters(headers: Sequence[Sequence[str]], script: str, port: str 
         ["CONTENT_TYPE", "$content_type"],
         ["DOCUMENT_ROOT", "$realpath_root"],
         ["GATEWAY_INTERFACE", "CGI/1.1"],
-        ["HTTPS", "$proxy_https"],
+        ["HTTPS", "$gatehouse_https"],
         ["QUERY_STRING", "$query_string"],
         # PHP that was built to be started by a redirect only answers nothing without it.
         ["REDIRECT_STATUS", "200"],
@@ -231,7 +231,10 @@ def response_headers(
     """
     headers = {name.lower(): [name, value] for name, value in base.items()}
     if site["content_security_policy"]:
-        headers["content-security-policy"] = ["Content-Security-Policy", f"$proxy_csp_{variable_part(site['name'])}"]
+        headers["content-security-policy"] = [
+            "Content-Security-Policy",
+            f"$gatehouse_csp_{variable_part(site['name'])}",
+        ]
     for header in own:
         headers[header["name"].lower()] = [header["name"], header["value"]]
     return sorted(headers.values())

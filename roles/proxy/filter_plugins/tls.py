@@ -113,7 +113,7 @@ def upstream_tls(
         ["trusted_certificate", ca],
         ["crl", crl],
         ["server_name", "on"],
-        ["name", own["name"] or f"$proxy_tls_name_{variable}"],
+        ["name", own["name"] or f"$gatehouse_tls_name_{variable}"],
     ]
     if upstream["transport"] == "mtls":
         words += [["certificate", f"{common['certificate']}/fullchain.pem"]]

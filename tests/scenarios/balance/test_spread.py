@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import time
 
 import pytest
+from ansible_collections.gatehouse.core.plugins.module_utils.upstreams import upstream_zone_size
 
-from estate import ROOT, Estate
+from estate import Estate
 
 from .conftest import Members, Visit, spread, statuses
 
@@ -136,13 +136,7 @@ print("}\nserver { listen 127.0.0.1:8099; location / { proxy_pass http://many; }
 @pytest.mark.parametrize("form", ["10.1.{}.{}:5000", "[fd00:1111:2222:3333:4444:5555:{:x}:{:x}]:50000"])
 def test_ten_thousand_members_fit_into_the_shared_memory(estate: Estate, form: str) -> None:
     host = estate.host("proxy1")
-    path = ROOT / "filter_plugins" / "upstreams.py"
-    spec = importlib.util.spec_from_file_location("upstreams", path)
-    assert spec is not None
-    assert spec.loader is not None
-    upstreams = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(upstreams)
-    size = upstreams.upstream_zone_size(10_000)
+    size = upstream_zone_size(10_000)
     host.check_output("echo %s | base64 -d > /srv/many.py", base64.b64encode(MANY.encode()).decode())
     host.check_output("python3 /srv/many.py %s %s > /srv/many.conf", size, form)
     assert host.run("nginx -t -c /srv/many.conf").rc == 0

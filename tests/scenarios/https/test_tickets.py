@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import itertools
 import re
-import runpy
 import time
 from datetime import UTC, datetime
 
 import pytest
+from ansible_collections.gatehouse.core.plugins.module_utils.derived_secret import derived_secret
 from testinfra.host import Host
 
-from estate import ROOT, Estate
+from estate import Estate
 
 from .conftest import PROXIES, Visitor
 
 VERSIONS = pytest.mark.parametrize("version", ["tls1_2", "tls1_3"])
 FOLDER = "/var/lib/gatehouse/session-tickets"
-FILTER = ROOT / "filter_plugins" / "secrets.py"
 KEYS = ("previous.key", "current.key", "next.key")
 PROGRAM = "python3 -I /usr/local/lib/gatehouse/session_tickets.py"
 
@@ -153,6 +152,6 @@ def test_a_play_puts_right_what_is_wrong_and_tells_no_secret(estate: Estate, vis
     assert visitor.curl("proxy3", "https://shop.lab.test/").status == 200
     secrets = {host.check_output(f"cut -d' ' -f2 {FOLDER}/state") for host in hosts.values()}
     passphrase = (estate.state / "secrets" / "environment_passphrase").read_text().strip()
-    secrets |= {passphrase, runpy.run_path(str(FILTER))["derived_secret"](passphrase, "session tickets")}
+    secrets |= {passphrase, derived_secret(passphrase, "session tickets")}
     assert len(secrets) == 3
     assert not [secret for secret in secrets if secret in run.stdout + tried.stdout]

@@ -11,13 +11,13 @@ from estate import Ask, Estate
 
 from .browser import Browser
 
-APPS = ("storefront", "dashboard", "guestbook", "tollhouse")
+APPS = ("storefront", "dashboard", "guestbook", "tickets")
 # What each page says only when its own part of the work was done: a template, a script, a database.
 TEXTS = {
     "storefront": ("Everything for the house that stands in the gate.", "12 things"),
     "dashboard": ("Who answered?", "Held by dashboard1"),
     "guestbook": ("The visitors' book", "My horse agrees.", "Rails 7.2"),
-    "tollhouse": ("The tollhouse", "Hob and forty sheep", "Laravel 10"),
+    "tickets": ("Tickets", "Hob and forty sheep", "Laravel 10"),
 }
 
 
@@ -62,7 +62,7 @@ def fields(form: dict[str, str]) -> list[str]:
             {"entry[name]": "Ann", "entry[origin]": "the test", "entry[words]": "Well kept."},
             ("Thank you, Ann.", "Well kept."),
         ),
-        ("tollhouse", "/tolls", "_token", {"name": "Ann", "kind": "cart"}, ("4 pence from Ann.", "<td>Ann</td>")),
+        ("tickets", "/tickets", "_token", {"name": "Ann", "kind": "cart"}, ("4 pence from Ann.", "<td>Ann</td>")),
     ],
 )  # fmt: skip
 def test_what_a_visitor_writes_is_kept(
@@ -86,8 +86,8 @@ def test_what_a_visitor_writes_is_kept(
 @pytest.mark.parametrize(
     ("app", "path", "kind"),
     [
-        ("tollhouse", "/tolls.css", "text/css; charset=utf-8"),
-        ("tollhouse", "/bar.svg", "image/svg+xml; charset=utf-8"),
+        ("tickets", "/tickets.css", "text/css; charset=utf-8"),
+        ("tickets", "/bar.svg", "image/svg+xml; charset=utf-8"),
     ],
 )
 def test_public_files_are_the_local_nginxs_to_serve(ask: Ask, estate: Estate, app: str, path: str, kind: str) -> None:
@@ -108,10 +108,10 @@ def test_public_files_are_the_local_nginxs_to_serve(ask: Ask, estate: Estate, ap
 
 @pytest.mark.parametrize("path", ["/index.php", "/composer.json", "/../artisan", "/.env", "/bin/php-fpm.conf"])
 def test_nobody_reads_what_is_behind_the_front_controller(ask: Ask, path: str) -> None:
-    answer = ask(f"https://tollhouse.lab.test{path}", "--path-as-is")
+    answer = ask(f"https://tickets.lab.test{path}", "--path-as-is")
     assert answer.status in (200, 400, 404)
-    assert answer.status != 200 or "<h1>The tollhouse</h1>" in answer.body
-    for text in ("<?php", "Illuminate", "gatehouse/tollhouse", "pm.max_children"):
+    assert answer.status != 200 or "<h1>Tickets</h1>" in answer.body
+    for text in ("<?php", "Illuminate", "gatehouse/tickets", "pm.max_children"):
         assert text not in answer.body
 
 

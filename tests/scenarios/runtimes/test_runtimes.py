@@ -16,7 +16,7 @@ from testinfra.host import Host
 
 from estate import ROOT, Ask, Estate
 
-APPS = ("storefront", "dashboard", "guestbook", "tollhouse")
+APPS = ("storefront", "dashboard", "guestbook", "tickets")
 
 
 def release(ask: Ask, app: str) -> str:
@@ -57,19 +57,19 @@ def test_a_request_under_way_finishes_when_the_unit_stops(estate: Estate, ask: A
 
 def asked(app: str) -> str:
     """Return a command that tells on the host whether the application takes requests again."""
-    if app == "tollhouse":
-        return "test -S /run/tollhouse/fastcgi.sock"
+    if app == "tickets":
+        return "test -S /run/tickets/fastcgi.sock"
     port = {"storefront": 5000}.get(app, 3000)
     return f"curl -sfo /dev/null http://127.0.0.1:{port}/healthz"
 
 
-@pytest.mark.parametrize("app", ["storefront", "guestbook", "tollhouse"])
+@pytest.mark.parametrize("app", ["storefront", "guestbook", "tickets"])
 def test_workers_follow_from_the_cores(estate: Estate, app: str) -> None:
     host = estate.host(f"{app}1")
     cores = int(host.check_output("nproc"))
     main = host.check_output(f"systemctl show {app} -P MainPID")
     children = len(host.check_output(f"pgrep -P {main}").split())
-    if app == "tollhouse":
+    if app == "tickets":
         assert children == min(max(4 * cores, 8), 32)
     else:
         assert children == min(max(cores, 2), 8)
@@ -77,41 +77,41 @@ def test_workers_follow_from_the_cores(estate: Estate, app: str) -> None:
 
 @pytest.fixture
 def changed(tmp_path: Path) -> Path:
-    """Return a copy of the tollhouse's source, for a test to change."""
-    source = tmp_path / "tollhouse"
-    subprocess.run(["cp", "-r", str(ROOT / "apps" / "tollhouse"), str(source)], check=True)
+    """Return a copy of the source of tickets, for a test to change."""
+    source = tmp_path / "tickets"
+    subprocess.run(["cp", "-r", str(ROOT / "apps" / "tickets"), str(source)], check=True)
     return source
 
 
 def test_compiled_scripts_of_the_old_release_are_never_run(estate: Estate, ask: Ask, changed: Path) -> None:
-    view = changed / "resources" / "views" / "tolls.blade.php"
+    view = changed / "resources" / "views" / "tickets.blade.php"
     # As long as before, so that neither time nor size tells the files apart.
-    view.write_text(view.read_text().replace("<h1>The tollhouse</h1>", "<h1>The bridge no 2</h1>"))
-    sheet = changed / "public" / "tolls.css"
+    view.write_text(view.read_text().replace("<h1>Tickets</h1>", "<h1>The bridge no 2</h1>"))
+    sheet = changed / "public" / "tickets.css"
     sheet.write_text(sheet.read_text().replace("#eaf0ec", "#eaf0ed"))
-    url = "https://tollhouse.lab.test"
-    etag = ask(f"{url}/tolls.css").headers["etag"]
+    url = "https://tickets.lab.test"
+    etag = ask(f"{url}/tickets.css").headers["etag"]
     new = {"app_version": "1.0.1", "app_source": str(changed)}
-    run = estate.play("playbooks/apps.yml", "--limit", "tollhouse:proxies", "-e", json.dumps(new))
+    run = estate.play("playbooks/apps.yml", "--limit", "tickets:proxies", "-e", json.dumps(new))
     assert run.returncode == 0, run.stdout
-    assert release(ask, "tollhouse").startswith("1.0.1-")
+    assert release(ask, "tickets").startswith("1.0.1-")
     assert "<h1>The bridge no 2</h1>" in ask(f"{url}/").body
-    sent = ask(f"{url}/tolls.css", f"-HIf-None-Match: {etag}")
+    sent = ask(f"{url}/tickets.css", f"-HIf-None-Match: {etag}")
     assert (sent.status, "#eaf0ed" in sent.body) == (200, True)
 
-    listed = estate.play("playbooks/releases.yml", "--limit", "tollhouse").stdout
+    listed = estate.play("playbooks/releases.yml", "--limit", "tickets").stdout
     assert "1.0.1-" in listed
     for words in (": runs, archive of", ": good on "):
         assert words in listed, listed
 
-    run = estate.play("playbooks/rollback.yml", "-e", "app=tollhouse")
+    run = estate.play("playbooks/rollback.yml", "-e", "app=tickets")
     assert run.returncode == 0, run.stdout
-    assert release(ask, "tollhouse").startswith("1.0.0-")
-    assert "<h1>The tollhouse</h1>" in ask(f"{url}/").body
+    assert release(ask, "tickets").startswith("1.0.0-")
+    assert "<h1>Tickets</h1>" in ask(f"{url}/").body
 
 
 def test_a_release_of_php_that_does_not_answer_is_put_back(estate: Estate, ask: Ask, changed: Path) -> None:
-    before = release(ask, "tollhouse")
+    before = release(ask, "tickets")
     controller = changed / "app" / "Http" / "Controllers" / "IdentityController.php"
     broken = controller.read_text().replace(
         'return response("ok', "throw new \\Exception('stuck'); return response(\"ok"
@@ -119,25 +119,25 @@ def test_a_release_of_php_that_does_not_answer_is_put_back(estate: Estate, ask: 
     assert "stuck" in broken
     controller.write_text(broken)
     new = {"app_version": "6.6.6", "app_source": str(changed), "app_health_timeout": 5}
-    run = estate.play("playbooks/apps.yml", "--limit", "tollhouse:proxies", "-e", json.dumps(new))
+    run = estate.play("playbooks/apps.yml", "--limit", "tickets:proxies", "-e", json.dumps(new))
     assert run.returncode != 0
-    assert "did not answer 200 at /healthz over FastCGI (/run/tollhouse/fastcgi.sock)" in run.stdout, run.stdout
+    assert "did not answer 200 at /healthz over FastCGI (/run/tickets/fastcgi.sock)" in run.stdout, run.stdout
     assert "status 500" in run.stdout, run.stdout
     assert "Exception(code: 0): stuck" in run.stdout, run.stdout
     assert f"Release {before} was put back and answers." in run.stdout, run.stdout
-    assert release(ask, "tollhouse") == before
+    assert release(ask, "tickets") == before
 
 
 def test_secrets_in_laravels_cache_are_the_applications_alone(estate: Estate) -> None:
-    host = estate.host("tollhouse1")
-    assert "APP_KEY" in host.file("/etc/gatehouse/tollhouse.secrets.env").content_string
-    for path in ("/run/tollhouse/config.php", "/run/tollhouse/routes.php", "/run/tollhouse/views"):
-        assert host.run(f"sudo -u tollhouse test -r {path}").rc == 0
+    host = estate.host("tickets1")
+    assert "APP_KEY" in host.file("/etc/gatehouse/tickets.secrets.env").content_string
+    for path in ("/run/tickets/config.php", "/run/tickets/routes.php", "/run/tickets/views"):
+        assert host.run(f"sudo -u tickets test -r {path}").rc == 0
         assert host.run(f"sudo -u www-data test -r {path}").rc != 0
     # What it needs for its work it reads and reaches, and only it.
-    assert host.run("sudo -u www-data test -r /srv/tollhouse/current/public/tolls.css").rc == 0
-    assert host.run("sudo -u www-data test -w /run/tollhouse/fastcgi.sock").rc == 0
-    assert host.run("sudo -u nobody test -w /run/tollhouse/fastcgi.sock").rc != 0
+    assert host.run("sudo -u www-data test -r /srv/tickets/current/public/tickets.css").rc == 0
+    assert host.run("sudo -u www-data test -w /run/tickets/fastcgi.sock").rc == 0
+    assert host.run("sudo -u nobody test -w /run/tickets/fastcgi.sock").rc != 0
 
 
 def test_vendored_gems_are_unpacked_without_an_index_and_no_others_are_seen(estate: Estate) -> None:
@@ -185,11 +185,13 @@ def told(host: Host, port: int, path: str) -> dict[str, object]:
 def test_a_django_project_runs_by_its_entry_point(estate: Estate) -> None:
     host = estate.host("storefront1")
     # Its commands find the locked dependencies too.
-    assert "Operations to perform" in host.check_output(in_release("parish", "bin/python manage.py migrate --no-input"))
+    assert "Operations to perform" in host.check_output(
+        in_release("records", "bin/python manage.py migrate --no-input")
+    )
     page = told(host, 5001, "/")
     assert page["secure"] is True
     assert page["kinds"] == 1
-    assert len(host.check_output("pgrep -P $(systemctl show parish -P MainPID)").split()) == 1
+    assert len(host.check_output("pgrep -P $(systemctl show records -P MainPID)").split()) == 1
 
 
 def test_an_application_that_speaks_asgi_runs_by_its_entry_point(estate: Estate) -> None:
@@ -199,29 +201,29 @@ def test_an_application_that_speaks_asgi_runs_by_its_entry_point(estate: Estate)
 def test_a_release_is_built_from_a_commit_and_from_an_archive(
     estate: Estate, ask: Ask, tmp_path: Path, changed: Path
 ) -> None:
-    before = release(ask, "tollhouse")
-    archive = tmp_path / "tollhouse.tar.gz"
+    before = release(ask, "tickets")
+    archive = tmp_path / "tickets.tar.gz"
     who = ("-c", "user.name=a", "-c", "user.email=a@b")
     for words in (("init", "-q", "-b", "main"), ("add", "."), (*who, "commit", "-qm", "one")):
         subprocess.run(["git", "-C", str(changed), *words], check=True)
     subprocess.run(["git", "-C", str(changed), "tag", "v1"], check=True)
     (changed / "artisan").write_text("not committed\n")
-    subprocess.run(["tar", "czf", str(archive), "-C", str(ROOT / "apps"), "tollhouse"], check=True)
+    subprocess.run(["tar", "czf", str(archive), "-C", str(ROOT / "apps"), "tickets"], check=True)
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     ways: tuple[dict[str, Any], ...] = (
         {"app_source_git": {"repository": str(changed), "ref": "v1"}},
         {"app_source_archive": {"location": str(archive), "sha256": found}},
     )
     for way in ways:
-        run = estate.play("playbooks/apps.yml", "--limit", "tollhouse", "-e", json.dumps(way))
+        run = estate.play("playbooks/apps.yml", "--limit", "tickets", "-e", json.dumps(way))
         assert run.returncode == 0, run.stdout
         # Of the same source, so the same archive: it is built anew, and nothing on the host changes.
-        assert "changed: [tollhouse1 -> localhost]" in run.stdout
-        assert re.search(r"^tollhouse1 .* changed=1 ", run.stdout, re.MULTILINE), run.stdout
-        assert release(ask, "tollhouse") == before
+        assert "changed: [tickets1 -> localhost]" in run.stdout
+        assert re.search(r"^tickets1 .* changed=1 ", run.stdout, re.MULTILINE), run.stdout
+        assert release(ask, "tickets") == before
     wrong = {"app_source_archive": {"location": str(archive), "sha256": "0" * 64}}
-    run = estate.play("playbooks/apps.yml", "--limit", "tollhouse", "-e", json.dumps(wrong))
+    run = estate.play("playbooks/apps.yml", "--limit", "tickets", "-e", json.dumps(wrong))
     assert run.returncode != 0
     said = f"has SHA-256 {found}, but app_source_archive.sha256 is {'0' * 64}: nothing was built."
     assert said in " ".join(run.stdout.split()), run.stdout
-    assert release(ask, "tollhouse") == before
+    assert release(ask, "tickets") == before

@@ -23,8 +23,15 @@ import pytest
 import yaml
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import filter_loader
 from ansible.template import Templar, trust_as_template
+from ansible_collections.gatehouse.core.plugins.module_utils.preflight.locations import location_problems
+from ansible_collections.gatehouse.core.plugins.module_utils.preflight.proxies import proxy_problems
+from ansible_collections.gatehouse.core.plugins.module_utils.preflight.sites import site_problems
+from ansible_collections.gatehouse.core.plugins.module_utils.preflight.upstreams import (
+    transport_problems,
+    upstream_problems,
+)
+from ansible_collections.gatehouse.core.plugins.module_utils.specs import spec_problems, spec_values
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from testinfra.host import Host
@@ -35,7 +42,6 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path.append(str(ROOT))
 from tests.render.conftest import render_anew, role_variables  # noqa: E402 (the project's own folder is no package)
 
-filter_loader.add_directory(str(ROOT / "roles" / "preflight" / "filter_plugins"))
 SPEC = yaml.safe_load((ROOT / "roles" / "proxy" / "meta" / "argument_specs.yml").read_text())
 OPTIONS: dict[str, Any] = SPEC["argument_specs"]["main"]["options"]
 RELEASES = {"13": "proxy1", "12": "proxy2"}
@@ -210,14 +216,10 @@ def estates(draw: st.DrawFn) -> tuple[dict[str, Any], str]:
 
 def refusals(values: Mapping[str, Any]) -> list[str]:
     """Return the errors that preflight has of a proxy's inputs."""
-
-    def pure(name: str, *arguments: Any) -> Any:
-        return filter_loader.get(name).j2_function(*arguments)
-
-    found = [one for name in OPTIONS for one in pure("spec_problems", values.get(name), OPTIONS[name], name)]
-    full = {name: pure("spec_values", values.get(name), option, name) for name, option in OPTIONS.items()}
-    found += [*pure("proxy_problems", full), *pure("location_problems", full), *pure("transport_problems", full, {})]
-    found += [*pure("site_problems", full["proxy_sites"]), *pure("upstream_problems", full["proxy_upstreams"])]
+    found = [one for name in OPTIONS for one in spec_problems(values.get(name), OPTIONS[name], name)]
+    full = {name: spec_values(values.get(name), option, name) for name, option in OPTIONS.items()}
+    found += [*proxy_problems(full), *location_problems(full), *transport_problems(full, {})]
+    found += [*site_problems(full["proxy_sites"]), *upstream_problems(full["proxy_upstreams"])]
     return [f"{one['path']} {one['problem']}" for one in found if one.get("level") != "warning"]
 
 

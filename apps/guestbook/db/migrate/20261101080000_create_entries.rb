@@ -13,7 +13,7 @@ class CreateEntries < ActiveRecord::Migration[7.2]
       say_with_time "sign for those who came before" do
         [["Maud of the Mill", "Lower Ford", "Came for flour, stayed for the view from the wall walk."],
          ["Brother Anselm", "St. Osyth's", "The bell was answered before it had stopped ringing."],
-         ["Wat the carter", "the coast road", "Wide gate, fair toll, clean trough. My horse agrees."]].each do |row|
+         ["Wat the carter", "the coast road", "Wide gate, fair price, clean trough. My horse agrees."]].each do |row|
           values = row.map { |word| connection.quote(word) }.join(", ")
           execute "INSERT INTO entries (name, origin, words, created_at, updated_at) " \
                   "VALUES (#{values}, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP)"

@@ -29,11 +29,14 @@ EXAMPLES = "# ansible.cfg names it first in enable_plugins\n"
 _VAULT = "$ANSIBLE_VAULT"
 
 
-def shown_mistakes(path: Path, text: str, secret: bool) -> Iterator[str]:
-    """Yield a message for each mistake of a file: its place, the line itself unless it is secret, and what to write."""
+def shown_mistakes(path: Path, text: str, secret: bool, hosts: bool = False) -> Iterator[str]:
+    """Yield a message for each mistake of a file: its place, the line itself unless it is secret, and what to write.
+
+    `hosts`: whether the file says groups and hosts, not variables.
+    """
     shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     lines = text.splitlines() or [""]
-    for one in yaml_text.mistakes(text):
+    for one in yaml_text.mistakes(text) or (yaml_text.host_mistakes(text) if hosts else []):
         excerpt = "(encrypted)" if secret else lines[min(one.line, len(lines)) - 1].expandtabs(2).strip()
         yield f"{shown}:{one.line}:{one.column} {one.problem}\n     {excerpt}\n     -> {one.remedy}"
 
@@ -50,8 +53,8 @@ class InventoryModule(YamlInventory):  # type: ignore[misc]
 
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
         """Read the file, or end the run with what is wrong with it and with the files beside it."""
-        found = []
-        for file in (Path(path).absolute(), *yaml_text.variable_files(Path(path).absolute().parent)):
+        found = self._mistakes(Path(path).absolute(), loader, hosts=True)
+        for file in yaml_text.variable_files(Path(path).absolute().parent):
             found += self._mistakes(file, loader)
         if found:
             for message in found:
@@ -61,11 +64,11 @@ class InventoryModule(YamlInventory):  # type: ignore[misc]
         super().parse(inventory, loader, path, cache)
 
     @staticmethod
-    def _mistakes(path: Path, loader: Any) -> list[str]:
+    def _mistakes(path: Path, loader: Any, hosts: bool = False) -> list[str]:
         try:
             text = path.read_text(encoding="utf-8")
             if secret := text.startswith(_VAULT):
                 text = loader.get_text_file_contents(str(path)).encode().decode()  # without Ansible's tags
         except (AnsibleError, OSError, UnicodeDecodeError):
             return []  # a vault may stay closed until a play wants it; of the others Ansible tells
-        return list(shown_mistakes(path, text, secret))
+        return list(shown_mistakes(path, text, secret, hosts))

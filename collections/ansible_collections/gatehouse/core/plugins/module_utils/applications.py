@@ -21,10 +21,16 @@ UNFILLED = "FILL IN"
 
 
 def named(applications: Any) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
-    """Yield (index, name, entry) of the entries that have a name; what else is wrong with the list is preflight's."""
+    """Yield (index, name, entry) of the entries that have a name, the first of each name.
+
+    What else is wrong with the list is preflight's.
+    """
+    seen = set[str]()
     for index, entry in enumerate(applications if isinstance(applications, (list, tuple)) else ()):
-        if isinstance(entry, Mapping) and isinstance(entry.get("name"), str) and entry["name"]:
-            yield index, str(entry["name"]), entry
+        name = entry.get("name") if isinstance(entry, Mapping) else None
+        if isinstance(name, str) and name and name not in seen:
+            seen.add(name)
+            yield index, str(name), entry
 
 
 def inputs(entry: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -11,6 +11,10 @@ SOCKET = Path("/run/nginx-identity.sock")
 READERS = "www-data"
 
 
+class RefusedError(Exception):
+    """The tree is not served; the text says why."""
+
+
 def unit_settings(open_files: int) -> str:
     """Return what the unit adds to Debian's (systemd.exec(5))."""
     return f"""# This file is written by Gatehouse.

@@ -52,6 +52,40 @@ def mistakes(text: str) -> list[Mistake]:
     return sorted(_doubtful(root), key=lambda mistake: (mistake.line, mistake.column))
 
 
+def host_mistakes(text: str) -> list[Mistake]:
+    """Return what a right YAML text has where an inventory has groups, hosts and their variables, in order.
+
+    Source: https://docs.ansible.com/projects/ansible/latest/collections/ansible/builtin/yaml_inventory.html
+    """
+    root = yaml.compose(text, Loader=_FAST)
+    return list(_groups(root)) if isinstance(root, yaml.MappingNode) else []
+
+
+def _groups(node: Any) -> Iterator[Mistake]:
+    for group, entry in node.value:
+        yield from _shaped(entry, f"group {group.value}", "write hosts: below it")
+        for key, value in entry.value if isinstance(entry, yaml.MappingNode) else ():
+            if key.value not in ("hosts", "children", "vars"):
+                problem = f"has {key.value} in the group {group.value}, which has hosts, children and vars"
+                remedy = f"write it below hosts: or vars: of {group.value}"
+                yield Mistake(key.start_mark.line + 1, key.start_mark.column + 1, problem, remedy)
+                continue
+            yield from _shaped(value, f"{key.value} of the group {group.value}", "write a line `name:` for each")
+            if not isinstance(value, yaml.MappingNode):
+                continue
+            if key.value == "children":
+                yield from _groups(value)
+            for host, variables in value.value if key.value == "hosts" else ():
+                yield from _shaped(variables, f"host {host.value}", f"write {host.value}: {{name: value}}")
+
+
+def _shaped(node: Any, what: str, remedy: str) -> Iterator[Mistake]:
+    """Yield a mistake unless the node is a mapping, or nothing."""
+    if not isinstance(node, yaml.MappingNode) and node.tag != "tag:yaml.org,2002:null":
+        mark = node.start_mark
+        yield Mistake(mark.line + 1, mark.column + 1, f"is no mapping: {what}", remedy)
+
+
 def _doubtful(node: Any, name: str = "name") -> Iterator[Mistake]:
     """Yield the keys of all mappings that stand twice, and those that are mappings themselves: unquoted templates.
 

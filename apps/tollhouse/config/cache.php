@@ -1,7 +1,0 @@
-<?php
-
-return [
-    'default' => env('CACHE_DRIVER', 'array'),
-    'stores' => ['array' => ['driver' => 'array', 'serialize' => false]],
-    'prefix' => 'tollhouse',
-];

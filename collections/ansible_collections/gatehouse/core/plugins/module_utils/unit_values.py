@@ -1,0 +1,107 @@
+"""Names, versions and paths that become a systemd unit, an account and files of an application's host.
+
+Roles name these filters in their specs (`Format: unit_name.`), so that preflight refuses what a module or systemd
+would refuse later, on a host. Sources: systemd.exec(5) (ReadWritePaths), useradd(8) (names of accounts).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from ansible_collections.gatehouse.core.plugins.module_utils.input_error import InputError
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+# An application gets /var/lib/<name>, /run/<name> and an account of its name: these have another owner, or are root.
+_TAKEN = {
+    "apt", "backup", "bin", "certbot", "containers", "credentials", "cryptsetup", "daemon", "dbus", "dhcp",
+    "dpkg", "games", "gatehouse", "initctl", "initramfs", "lock", "log", "logrotate", "mail", "man", "misc",
+    "mount", "network", "news", "nftables", "nginx", "nobody", "pam", "polkit-1", "private", "proxy",
+    "python", "python3", "root", "shm", "ssh", "sshd", "sudo", "sync", "sys", "systemd", "tmpfiles", "ucf",
+    "udev", "user", "utmp", "vim",
+}  # fmt: skip
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+~-]{0,63}")
+_INSIDE = re.compile(r"[0-9A-Za-z._+~@-]+(/[0-9A-Za-z._+~@-]+)*")
+# systemd.resource-control(5): MemoryMax and CPUQuota.
+_SIZE = re.compile(r"([1-9][0-9]*[KMGT]|[1-9][0-9]?%|100%)?")
+_PERCENT = re.compile(r"([1-9][0-9]*%)?")
+# The unit has the path as it is: a blank would end it there, and %, quotes and backslashes have a meaning.
+_PATH = re.compile(r"/[0-9A-Za-z._+~@:=,/-]*")
+
+
+def unit_name(value: Any) -> str:
+    """Return the name of an application or account: it names a unit, a folder and a Linux user."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise InputError(
+            f"{json.dumps(value, default=str)} is no name of an application or account",
+            "at most 31 lower-case letters, digits or -, beginning with a letter",
+        )
+    if value in _TAKEN or value.startswith(("gatehouse-", "systemd-")):
+        raise InputError(
+            f"{json.dumps(value)} is a part of the system, whose folders or account the application would get",
+            f"another, such as {value}-app",
+        )
+    return str(value)
+
+
+def release_version(value: Any) -> str:
+    """Return the version of a release: it names an archive and a folder."""
+    if not isinstance(value, str) or not _VERSION.fullmatch(value):
+        raise InputError(
+            f"{json.dumps(value, default=str)} is no version of a release",
+            "at most 64 letters, digits or . _ + ~ -, beginning with a letter or digit",
+        )
+    return str(value)
+
+
+def unit_path(value: Any) -> str:
+    """Return an absolute path that stands in a unit as it is."""
+    if not isinstance(value, str) or not _PATH.fullmatch(value) or {".", ".."} & set(value.split("/")):
+        raise InputError(
+            f"{json.dumps(value, default=str)} is no path for a unit",
+            "it from / on, without . and .., in letters, digits and ._+~@:=,- such as /var/cache/shop",
+        )
+    return str(value)
+
+
+def release_path(value: Any) -> str:
+    """Return a path inside a release, such as storage/uploads."""
+    if not isinstance(value, str) or not _INSIDE.fullmatch(value) or {".", ".."} & set(value.split("/")):
+        raise InputError(
+            f"{json.dumps(value, default=str)} is no path inside a release",
+            "it without a / at its ends and without . and .., such as storage/uploads",
+        )
+    return str(value)
+
+
+def unit_size(value: Any) -> str:
+    """Return an amount of memory as a unit names it; '' for no limit."""
+    if not isinstance(value, str) or not _SIZE.fullmatch(value):
+        raise InputError(f"{json.dumps(value, default=str)} is no amount of memory for a unit", '512M, 2G, 40% or ""')
+    return str(value)
+
+
+def unit_percent(value: Any) -> str:
+    """Return a share of processor time as a unit names it; '' for no limit."""
+    if not isinstance(value, str) or not _PERCENT.fullmatch(value):
+        raise InputError(f"{json.dumps(value, default=str)} is no share of processor time", '150% or ""')
+    return str(value)
+
+
+def environment_variable(value: Any) -> dict[str, Any]:
+    """Return {name: value} of one environment variable, as its file can hold it: text or an integer.
+
+    What YAML makes a boolean or a decimal number of (`yes`, `1.10`) was written as something else. The value is never
+    shown.
+    """
+    [(name, content)] = value.items()
+    if not _VARIABLE.fullmatch(str(name)):
+        raise InputError(f"{json.dumps(str(name))} is no name of an environment variable", "letters, digits and _")
+    if isinstance(content, bool) or not isinstance(content, (str, int)):
+        raise InputError("the value is no text and no integer", "it in quotes, as the program expects it")
+    if isinstance(content, str) and _CONTROL.search(content):
+        raise InputError("the value has a control character", "it without, beside newlines and tabs")
+    return dict(value)
