@@ -7,6 +7,7 @@ from typing import Any
 
 from ansible_collections.gatehouse.core.plugins.module_utils import (
     application_upstreams,
+    calendars,
     derived_secret,
     drains,
     endpoints,
@@ -28,6 +29,7 @@ from ansible_collections.gatehouse.core.plugins.module_utils import (
 
 # Roles name most of these in their specs (`Format: nginx_size.`): they return the value, or raise with the remedy.
 FORMATS: tuple[Callable[..., Any], ...] = (
+    calendars.calendar_event,
     derived_secret.long_secret,
     http_fields.crypt_hash,
     http_fields.header_name,
@@ -56,7 +58,9 @@ FORMATS: tuple[Callable[..., Any], ...] = (
     source_values.git_ref,
     source_values.sha256_sum,
     source_values.source_place,
+    unit_values.command_line,
     unit_values.environment_variable,
+    unit_values.process_name,
     unit_values.release_path,
     unit_values.release_version,
     unit_values.unit_name,
