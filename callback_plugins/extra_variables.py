@@ -30,16 +30,23 @@ ROOT = Path(__file__).resolve().parents[1]
 WORDS = (
     "app",
     "command",
+    "fail",
+    "format",
+    "grep",
     "host",
     "internal_ca_replace",
+    "lines",
     "purge_path",
     "purge_prefix",
     "purge_site",
     "reason",
     "release",
     "remove_data",
+    "request",
+    "since",
     "skip_unreachable",
     "stop_on_failure",
+    "until",
     "version",
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -75,6 +82,18 @@ def names_given(options: Iterable[str]) -> set[str]:
     return names - {"_raw_params"}
 
 
+def unquoted(options: Iterable[str]) -> list[str]:
+    """Return a message for each `-e name=value more`: Ansible takes `value` alone, and is silent about the rest."""
+    messages = []
+    for option in options:
+        said = {} if option.startswith(("{", "@", "[")) else parse_kv(option)
+        if rest := said.pop("_raw_params", ""):
+            name = next(iter(said), "name")
+            remedy = f"""write -e "{name}='{option.partition("=")[2]}'\"""" if said else "write -e name=value"
+            messages.append(f"-e {option} has more after its value: {rest}\n-> {remedy}")
+    return messages
+
+
 def names_of_before(root: Path) -> dict[str, str]:
     """Return {old: new} of the variables that were renamed."""
     return dict(yaml.safe_load((root / "roles/preflight/files/renamed.yml").read_text(encoding="utf-8"))["variables"])
@@ -105,16 +124,17 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """End the run with the messages, if there are any; nothing has been forked or connected to yet."""
-        extra = names_given(str(option) for option in context.CLIARGS["extra_vars"] or ())
+        options = [str(option) for option in context.CLIARGS["extra_vars"] or ()]
+        extra = names_given(options)
         # A playbook of somebody else has words of its own, and new.yml has an environment to come.
         path = Path(playbook._file_name or "").resolve()
-        if not extra or path.parent not in (ROOT, ROOT / "playbooks") or path.name == "new.yml":
+        if not options or path.parent not in (ROOT, ROOT / "playbooks") or path.name == "new.yml":
             return
         unknown = set(extra) - set(WORDS)
         known = (
             (*WORDS, *role_inputs(ROOT), *environment_names(context.CLIARGS["inventory"] or ())) if unknown else WORDS
         )
-        if messages := refusals(extra, known, names_of_before(ROOT) if unknown else {}):
+        if messages := unquoted(options) + refusals(extra, known, names_of_before(ROOT) if unknown else {}):
             for message in messages:
                 self._display.error(message, wrap_text=False)
             # Ansible swallows what a callback raises as an error.

@@ -6,8 +6,11 @@ do the same: ansible.cfg does not know whether a person reads, and `display_ok_h
 A module says what it changed in `changes`, a list of short lines (`sites/shop.conf: written`). Without it, the line is
 made of the path or the name that the result carries; with `--diff`, the diff follows.
 
+Where a play says `prints_document: true`, stdout has what the action `document` is given and nothing else, for a pipe
+as for a terminal; what Ansible says of the run goes to stderr.
+
 Whatever the output is, a terminal, a pipe or `log_path`, no control character of a host's gets there, wherever in a
-result or a warning of whichever module it stands: `guard` is in Ansible's display, through which everything goes.
+result or a warning of whichever module it is: `guard` is in Ansible's display, through which everything goes.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from ansible import constants, context
@@ -46,16 +51,26 @@ COLOUR = re.compile(r"(\x1b\[[\d;]*m)")
 # `proxy : configure | Render the upstreams`: the role and the file are for whoever reads a failure.
 TASK_PLACE = re.compile(r"^(\S+ : )?([\w./-]+ \| )?")
 CLEAR_LINE = "\r\x1b[K"
+PRINTS_DOCUMENT = re.compile(r"^ +(vars: \{)?prints_document: true\b", re.MULTILINE)
+
+
+def prints_document() -> bool:
+    """Return whether a playbook of the command line prints a document: by its text, since nothing is parsed yet."""
+    paths = [Path(name) for name in context.CLIARGS.get("args") or ()]
+    return any(path.is_file() and PRINTS_DOCUMENT.search(path.read_text(errors="replace")) for path in paths)
+
+
+def is_terminal(stream: Any) -> bool:
+    """Return whether a person follows the run there: on a terminal that can overwrite a line, without CI."""
+    return bool(stream.isatty()) and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("CI")
 
 
 def is_followed() -> bool:
-    """Return whether a person follows the run: on a terminal that can overwrite a line, without CI and -v."""
-    return (
-        sys.stdout.isatty()
-        and os.environ.get("TERM", "dumb") != "dumb"
-        and not os.environ.get("CI")
-        and Display().verbosity == 0
-    )
+    """Return whether a run is shown as `Progress` does; -v asks for all that Ansible has to say."""
+    return Display().verbosity == 0 and (DOCUMENT or is_terminal(sys.stdout))
+
+
+DOCUMENT = prints_document()
 
 
 class Coloured(str):
@@ -83,6 +98,8 @@ def guard(display: Any) -> Callable[..., None]:
     def show(msg: str, *arguments: Any, **options: Any) -> None:
         if not isinstance(msg, Coloured):
             msg = printable(msg, coloured=bool(options.get("screen_only")))
+        if DOCUMENT and len(arguments) < 2:  # else it is said already where it goes
+            options["stderr"] = True
         write(msg, *arguments, **options)
 
     def keep(msg: str, *arguments: Any, **options: Any) -> None:
@@ -190,6 +207,22 @@ class Guarded(Default):  # type: ignore[misc]
         super().__init__()
         self._write = guard(self._display)
 
+    def _print_document(self, result: Any) -> bool:
+        """Print a document, if the result has one; the pipe may have been closed by `head` or a pager."""
+        document = result.result.get("document")
+        if not isinstance(document, list) or not result.task.action.endswith("document"):
+            return False
+        self._display.display("", screen_only=True, newline=False)  # takes a status line away
+        try:
+            for color, lines in groupby(document, key=lambda line: line[1]):
+                self._write("".join(f"{visible(line[0])}\n" for line in lines), color=color or None)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        for remark in result.result.get("remarks") or ():
+            self._display.display(remark, color=constants.COLOR_WARN, stderr=True)
+        return True
+
     def _get_diff(self, difference: Any) -> str:
         """Return a diff as Ansible colours it, escaped before that."""
         return Coloured(super()._get_diff(escaped(difference)))
@@ -233,8 +266,10 @@ class Progress(Guarded):
         Where no host is out there is none, so a prompt that does not come by the display (`vars_prompt`) has its line.
         """
         if status != self._status:
-            self._write(CLEAR_LINE + status, screen_only=True, newline=False)
-            sys.stdout.flush()
+            stream = sys.stderr if DOCUMENT else sys.stdout
+            if is_terminal(stream):
+                self._write(CLEAR_LINE + status, screen_only=True, newline=False, stderr=DOCUMENT)
+                stream.flush()
             self._status = status
 
     def _show_status(self) -> None:
@@ -305,6 +340,8 @@ class Progress(Guarded):
         """Say which part the run is in."""
         self._play = play
         self._batch = (play._uuid, self._batch[1] + 1 if self._batch[0] == play._uuid else 1)
+        if DOCUMENT:
+            return
         name = play.get_name().strip()
         if self._batch[1] > 1:
             name += f", batch {self._batch[1]}"
@@ -351,7 +388,7 @@ class Progress(Guarded):
         """Show what changed, and nothing where nothing did."""
         self._running.pop(result.host.name, None)
         self._handle_warnings_and_exception(result)
-        if not isinstance(result.task, TaskInclude):
+        if not isinstance(result.task, TaskInclude) and not self._print_document(result):
             self._show_changes(result)
             self._show_message(result)
         self._show_status()
@@ -373,13 +410,16 @@ class Progress(Guarded):
         self._show_status()
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        """Show that a host cannot be reached as the default callback does."""
+        """Show that a host cannot be reached as the default callback does, unless the document says so."""
         self._running.pop(result.host.name, None)
-        super().v2_runner_on_unreachable(result)
+        if not (DOCUMENT and result.task.ignore_unreachable):
+            super().v2_runner_on_unreachable(result)
         self._show_status()
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Say in one line how the run ended."""
+        if DOCUMENT:
+            return
         hosts = {host: stats.summarize(host) for host in sorted(stats.processed)}
         line = recap_line(hosts, context.CLIARGS["check"], time.monotonic() - self._started)
         self._display.display(line, color=self._recap_color(hosts.values()))
@@ -402,6 +442,8 @@ class Plain(Guarded):
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Show a result as the default callback does, and what changed."""
+        if self._print_document(result):
+            return
         super().v2_runner_on_ok(result)
         said = result.result.get("changed") and not self._display.verbosity  # -v shows the whole result
         changes = result.result.get("changes") if said else None

@@ -30,7 +30,7 @@ def closed_vaults(sources: Iterable[str], loader: Any) -> Iterator[Path]:
             except (AnsibleError, UnicodeDecodeError):
                 yield path
             except OSError:
-                continue  # Ansible tells of it
+                continue  # Ansible reports it
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]

@@ -13,7 +13,7 @@ TITLES = {
     OURS: "Gatehouse",
     TUNED: "nginx, hand-tuned",
     "bare": "the same without a log",
-    "lesson": "nginx, the lesson's",
+    "basic": "nginx, basic",
     "haproxy": "haproxy",
     "caddy": "caddy",
     "varnish": "varnish",
@@ -75,7 +75,7 @@ def transport_table(figures: Figures) -> str:
 
 
 def between(text: str, marker: str, content: str) -> str:
-    """Return a document with what stands between `<!-- marker -->` and `<!-- /marker -->` replaced."""
+    """Return a document with what is between `<!-- marker -->` and `<!-- /marker -->` replaced."""
     pattern = rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)"
     new, count = re.subn(pattern, lambda found: f"{found[1]}{content}\n{found[2]}", text, flags=re.DOTALL)
     if count != 1:

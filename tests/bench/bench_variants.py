@@ -34,7 +34,7 @@ VARIANTS = (
     ),
     Variant("no-request-id", "the request id", replace={"$request_id": "-"}),
     Variant("no-headers", "all response headers of ours", without=("add_header", "more_set_headers")),
-    Variant("no-cache-headers", "those that tell what the cache did",
+    Variant("no-cache-headers", "those that show what the cache did",
             without=("add_header Age", "add_header Cache-Status", "add_header Gatehouse-Cache")),
     Variant("no-forwarding", "the request headers for the application, but Host",
             without=("proxy_set_header X", "proxy_set_header Proxy")),

@@ -17,7 +17,7 @@ import yaml
 from cost_plan import NOW, RIVAL, THEN
 from cost_runs import play, tree_memory, undisturbed
 
-# One estate stands at a time, and beside it the rival's host.
+# One estate is at a time, and beside it the rival's host.
 ESTATE, OTHER = 50, 51
 PROXY, FIRST, NEXT_GROUP = 11, 101, 60
 # What release_archive writes for each.

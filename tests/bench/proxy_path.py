@@ -90,7 +90,7 @@ def on(host: str, command: str) -> str:
 
 @contextmanager
 def lab(keep: bool, standing: bool) -> Iterator[None]:
-    """Bring the lab up, unless it stands; take it down, unless it is to be kept."""
+    """Bring the lab up, unless it is up; take it down, unless it is to be kept."""
     try:
         if not standing:
             print("boot the lab and configure every proxy (about a minute) ...", flush=True)

@@ -104,7 +104,8 @@ def test_a_role_knows_neither_a_group_nor_another_roles_variables(role: str) -> 
     groups -= {"all", "vars", "children", "hosts"}
     others = {name for other in ROLES if other != role for name in options(other)}
     for path in [*(ROOT / "roles" / role).rglob("*.yml"), *(ROOT / "roles" / role).rglob("*.j2")]:
-        if path.parent.name in ("meta", "library", "filter_plugins"):
+        # The table of renamed names is for every role's inventory.
+        if path.parent.name in ("meta", "library", "filter_plugins") or path.name == "renamed.yml":
             continue
         text = "\n".join(line for line in path.read_text().splitlines() if not line.lstrip().startswith("#"))
         assert not re.search(rf"groups\[['\"]({'|'.join(groups)})['\"]\]", text), f"{path} names a group"
@@ -170,3 +171,14 @@ def test_the_lock_names_no_index_and_hashes_everything() -> None:
         assert "http" not in re.sub(r"(?m)^#.*$|\bhttp\w+==", "", text).replace("httptools", ""), lock
         assert text.count("==") <= text.count("--hash=sha256:")
     assert '"resolved"' not in (ROOT / "apps/dashboard/package-lock.json").read_text()
+
+
+def test_decisions_are_numbered_in_one_form() -> None:
+    paths = sorted(ROOT.glob("docs/decisions/*.md"))
+    assert [int(path.name[:3]) for path in paths] == list(range(1, len(paths) + 1))
+    mapped = (ROOT / "ARCHITECTURE.md").read_text()
+    for path in paths:
+        headings = re.findall(r"^#+ .*$", path.read_text(), re.MULTILINE)
+        assert headings[0].startswith(f"# {int(path.name[:3])}. ")
+        assert headings[1:] == ["## Context", "## Decision", "## Consequence"]
+        assert f"[{headings[0].split('. ', 1)[1]}](docs/decisions/{path.name})" in mapped

@@ -1,4 +1,4 @@
-"""Every input of a role stands on docs/inputs.md: the public ones with default and meaning, the internal ones apart."""
+"""Every input of a role is on docs/inputs.md: the public ones with default and meaning, the internal ones apart."""
 
 from __future__ import annotations
 

@@ -1,10 +1,16 @@
-"""A controller without a CA: a fresh environment gets one; hosts with certificates of another one stop the run."""
+"""A controller without a CA: a fresh environment gets one; hosts with certificates of another one stop the run.
+
+And a key that the operator gives, which no CA of ours has to do with.
+"""
 
 from __future__ import annotations
 
+import json
+import stat
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 ROOT = Path(__file__).resolve().parents[2]
+REQUEST = {"name": "endpoint", "names": ["web.lab.test"], "source": "internal_ca"}
 REPLACE = ("-e", '{"certificate_replace_ca": true}')
 GROUPS = ("apps", "machines", "probed", "proxies", "returned", "shared_machines", "skipped")
 PLAYBOOKS = ("internal_ca", "update_trust", "rotate_certificates")
@@ -24,7 +31,6 @@ class Environment:
 
     def __init__(self, root: Path) -> None:
         self.root, self.ca = root, root / "state" / "ca"
-        request = {"name": "endpoint", "names": ["web.lab.test"], "source": "internal_ca"}
         own = {f"web{number}": {"certificate_dir": str(root / f"web{number}")} for number in (1, 2)}
         everything = {
             "ansible_connection": "local",
@@ -33,7 +39,7 @@ class Environment:
             "internal_ca_dir": str(self.ca),
             "internal_ca_passphrase": "a passphrase of this test",
             "certificate_ca_dir": str(self.ca),
-            "certificate_requests": [request],
+            "certificate_requests": [REQUEST],
             "reachable_proxies": [],
         }
         groups: dict[str, dict[str, dict[str, str]]] = {name: {"hosts": {}} for name in GROUPS}
@@ -57,6 +63,16 @@ class Environment:
     def run(self, playbook: str, *words: str) -> tuple[bool, str]:
         """Run a playbook; return (whether it succeeded, what it said on one line)."""
         command = ["ansible-playbook", f"playbooks/{playbook}.yml", "-i", str(self.root / "hosts.yml"), *words]
+        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+        return run.returncode == 0, " ".join((run.stdout + run.stderr).split())
+
+    def issue_certificates(self, requests: list[dict[str, Any]], *words: str) -> tuple[bool, str]:
+        """Run the role certificate as root of a namespace, whoever runs the tests; return as `run` does."""
+        play = {"hosts": "web1:web2", "gather_facts": False, "roles": ["certificate"]}
+        (self.root / "play.yml").write_text(yaml.safe_dump([play]))
+        inputs = json.dumps({"certificate_requests": requests, "certificate_reload_units": []})
+        command = ["unshare", "--user", "--map-root-user", "ansible-playbook", str(self.root / "play.yml")]
+        command += ["-i", str(self.root / "hosts.yml"), "-e", inputs, *words]
         run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
         return run.returncode == 0, " ".join((run.stdout + run.stderr).split())
 
@@ -94,6 +110,30 @@ def test_a_fresh_environment_gets_a_ca(environment: Environment) -> None:
     environment.issue()
     succeeded, said = environment.run("internal_ca")
     assert succeeded, said
+    # That one issues nothing over it, nor to the host that has none: which of the two CAs is right, nobody knows.
+    leaf = environment.root / "web2" / "endpoint" / "fullchain.pem"
+    foreign = leaf.read_bytes()
+    succeeded, said = environment.issue_certificates([REQUEST])
+    assert not succeeded
+    assert f"was issued by another CA, The lost CA. {environment.ca}/ca.pem on this controller did not sign it" in said
+    assert leaf.read_bytes() == foreign
+    assert not (environment.root / "web1" / "endpoint").exists()
+
+
+def test_a_key_of_the_operators_is_roots_alone_and_never_shown(environment: Environment) -> None:
+    environment.issue()
+    pair = {name: environment.root / "web2" / "endpoint" / f"{name}.pem" for name in ("fullchain", "privkey")}
+    request = {"name": "site", "names": ["web.lab.test"], "source": "files"}
+    request |= {"chain": str(pair["fullchain"]), "key": str(pair["privkey"])}
+    succeeded, said = environment.issue_certificates([request], "--limit", "web1", "--diff", "-vvv")
+    assert succeeded, said
+    copied = environment.root / "web1" / "site" / "privkey.pem"
+    assert copied.read_bytes() == pair["privkey"].read_bytes()
+    assert stat.S_IMODE(copied.stat().st_mode) == 0o600
+    for line in copied.read_text().splitlines()[1:-1]:
+        assert line not in said
+    # What is shown of the chain could have been shown of the key.
+    assert (environment.root / "web1" / "site" / "fullchain.pem").read_text().splitlines()[1] in said
 
 
 def test_a_ca_is_not_made_for_some_hosts(environment: Environment) -> None:

@@ -19,7 +19,7 @@ GIVEN = {
     "proxies": "10.0.0.11,203.0.113.11 10.0.0.12,203.0.113.12",
     "application_hosts": "10.0.0.21 10.0.0.22",
 }
-# What a reader writes in the places that are marked, by what stands before the mark.
+# What a reader writes in the places that are marked, by what is before the mark.
 ANSWERS = {
     "controller_address": "10.0.0.10",
     "controller_edge_address": "203.0.113.10",

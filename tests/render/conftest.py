@@ -28,7 +28,7 @@ init_plugin_loader([])
 
 @dataclass(frozen=True)
 class Block:
-    """One nginx directive with what stands in its braces."""
+    """One nginx directive with what is in its braces."""
 
     name: str
     args: tuple[str, ...]
@@ -100,14 +100,16 @@ def render_files(**variables: Any) -> dict[str, str]:
 
 def render_anew(**variables: Any) -> dict[str, str]:
     """Do so, whether or not a test has asked for the same before."""
-    loader, known = DataLoader(), role_variables()
-    templar = Templar(loader, known | variables)
-    files = {}
+    loader, known = DataLoader(), role_variables() | variables
+    # As nginx_tree does: each of these once, and those after it see its value.
+    for name in known["__proxy_evaluated_once"]:
+        known |= {name: Templar(loader, known).template(known[name])}
+    templar, files = Templar(loader, known), {}
     for item in templar.template(trust_as_template("{{ __proxy_templates }}")):
         source = ROLE / "templates" / item["src"]
         environment = templar.copy_with_new_env(
             searchpath=[str(ROLE / "templates")],
-            available_variables={**known, **variables, **item.get("vars", {})},
+            available_variables={**known, **item.get("vars", {})},
         )
         text = trust_as_template(source.read_text())
         files[item["dest"]] = environment.template(text, overrides={"trim_blocks": True})

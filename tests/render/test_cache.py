@@ -93,8 +93,8 @@ def test_without_a_zone_nothing_about_caching_is_rendered(render: Render) -> Non
         ({"recipe": "public_pages"}, ("proxy_cache_bypass", *TRACE)),
         ({"recipe": "api_microcache"}, ("proxy_cache_valid", "200", "301", "308", "404", "1s")),
         # What the estate's recipe says and this one does not is put back to nginx's own.
-        ({"recipe": "lesson"}, ("proxy_cache_lock", "off")),
-        ({"recipe": "lesson"}, ("if_modified_since", "exact")),
+        ({"recipe": "basic"}, ("proxy_cache_lock", "off")),
+        ({"recipe": "basic"}, ("if_modified_since", "exact")),
     ],
 )
 def test_a_location_says_what_differs(render: Render, cache: dict[str, Any], expected: tuple[str, ...]) -> None:
@@ -110,10 +110,10 @@ def test_a_location_that_keeps_pieces_asks_for_pieces(render: Render) -> None:
     assert there.one("set", "$gatehouse_cache_entry").args[1] == "$scheme$host$request_uri$slice_range"
 
 
-def test_the_lessons_cache_comes_from_the_inventory_alone(render: Render) -> None:
-    # The lesson writes `zone=`, a slip for `keys_zone=`.
+def test_the_basic_cache_comes_from_the_inventory_alone(render: Render) -> None:
+    # The options of a zone, as the shortest configurations have them.
     zone = {"name": "app_cache", "path": "/var/lib/nginx/cache", "max_size": "0", "inactive": "10m"}
-    http = render(**estate({"zone": "app_cache"}, proxy_caches=[zone], proxy_cache_recipe="lesson"))
+    http = render(**estate({"zone": "app_cache"}, proxy_caches=[zone], proxy_cache_recipe="basic"))
     assert http.one("proxy_cache_path").args == ("/var/lib/nginx/cache", "levels=1:2", "keys_zone=app_cache:8m")
     assert http.one("proxy_cache_key").args == ("$scheme$request_method$host$request_uri$is_args$args",)
     assert http.arguments("proxy_cache_valid") == [("200", "302", "10m"), ("404", "1m")]
@@ -123,13 +123,13 @@ def test_the_lessons_cache_comes_from_the_inventory_alone(render: Render) -> Non
     assert not [words for words in rules(http) if words[0] in ("proxy_cache_lock", "proxy_cache_use_stale")]
 
 
-def test_a_cached_answer_tells_where_it_comes_from_and_keeps_the_sites_headers(render: Render) -> None:
+def test_a_cached_answer_says_where_it_comes_from_and_keeps_the_sites_headers(render: Render) -> None:
     there = location(render(**estate()))
-    told = {words[0]: words[1:] for words in there.arguments("add_header")}
-    assert told["X-Cache-Status"] == ("$upstream_cache_status", "always")
-    assert told["Cache-Status"] == ("$gatehouse_cache_status", "always")
-    assert "Age" not in told
-    assert there.arguments("include") or "X-Content-Type-Options" in told
+    reported = {words[0]: words[1:] for words in there.arguments("add_header")}
+    assert reported["X-Cache-Status"] == ("$upstream_cache_status", "always")
+    assert reported["Cache-Status"] == ("$gatehouse_cache_status", "always")
+    assert "Age" not in reported
+    assert there.arguments("include") or "X-Content-Type-Options" in reported
     hidden = {words[0] for words in there.arguments("proxy_hide_header")}
     assert {"Proxy-Authenticate", "X-Powered-By"} <= hidden
     assert "Age" not in hidden

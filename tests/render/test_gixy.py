@@ -1,6 +1,6 @@
 """gixy reads the trees that the role renders, and finds nothing but what is waived here with its reason.
 
-It runs beside the project's own packages, because it brings another `crossplane`. It is told no version of nginx:
+It runs beside the project's own packages, because it brings another `crossplane`. It knows no version of nginx:
 Debian mends 1.22 and 1.26 without a new number, so a list of holes by number says nothing of its packages.
 """
 

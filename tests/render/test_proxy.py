@@ -97,7 +97,7 @@ def test_unknown_names_are_refused_before_any_site_is_asked(render: Render) -> N
     assert servers[0].arguments("return") == [("444",)]
 
 
-def test_the_member_learns_who_asks_and_cannot_be_told_otherwise(render: Render) -> None:
+def test_the_member_learns_who_asks_and_cannot_be_deceived(render: Render) -> None:
     http = render(**estate())
     location = http.https_server("example.com").one("location", "/")
     assert not location.all("proxy_set_header")

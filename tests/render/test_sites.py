@@ -361,8 +361,8 @@ def test_other_headers_with_underscores_pass_when_asked(render: Render) -> None:
     assert usual["X-Forwarded-For"] == "$remote_addr"
     beside: dict[str, str] = dict(place(http, "/own/").arguments("proxy_set_header"))  # type: ignore[arg-type]
     assert (beside["X_Extra-Word"], beside["X_Extra_Word"], beside["X-Extra-Word"]) == ("", "", "1")
-    told = [block.args for block in http.https_server("example.com").walk() if block.name == "fastcgi_param"]
-    assert [value for name, *value in told if name == "HTTP_X_FORWARDED_FOR"] == [["$remote_addr"]]
+    reported = [block.args for block in http.https_server("example.com").walk() if block.name == "fastcgi_param"]
+    assert [value for name, *value in reported if name == "HTTP_X_FORWARDED_FOR"] == [["$remote_addr"]]
 
 
 @pytest.mark.parametrize(
@@ -388,7 +388,7 @@ def test_an_unknown_name_meets_the_same_site_on_each_port(
     assert found == {port: {name} for port, name in schemes.items()}
 
 
-def test_other_ports_are_told_and_led_to(render: Render) -> None:
+def test_other_ports_are_named_and_led_to(render: Render) -> None:
     http = render(**estate(proxy_http_port=8080, proxy_https_port=8443, proxy_http3=True))
     headers: dict[str, str] = dict(http.arguments("proxy_set_header"))  # type: ignore[arg-type]
     assert (headers["Host"], headers["X-Forwarded-Host"]) == ("$host$gatehouse_port_suffix",) * 2

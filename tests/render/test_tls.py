@@ -106,8 +106,8 @@ def test_without_a_revocation_list_none_is_named(render: Render) -> None:
     assert not site.all("ssl_crl")
 
 
-def test_what_a_member_is_told_of_a_certificate_comes_from_nginx_alone(render: Render) -> None:
+def test_what_a_member_gets_of_a_certificate_comes_from_nginx_alone(render: Render) -> None:
     http = render(**estate())
     for name, said in (("verify", "SUCCESS"), ("dn", "$ssl_client_s_dn")):
-        told = http.one("map", "$ssl_client_verify", f"$gatehouse_client_{name}")
-        assert {block.name: block.args for block in told.block} == {"default": ("",), "SUCCESS": (said,)}
+        reported = http.one("map", "$ssl_client_verify", f"$gatehouse_client_{name}")
+        assert {block.name: block.args for block in reported.block} == {"default": ("",), "SUCCESS": (said,)}

@@ -1,4 +1,4 @@
-"""What stands between a stranger and a site: each defence in the templates has a test that its deletion fails."""
+"""What is between a stranger and a site: each defence in the templates has a test that its deletion fails."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_one_address_has_generous_limits_everywhere(render: Render) -> None:
     assert not render(**estate(proxy_client_requests=0, proxy_client_websockets=0)).all("limit_conn")
 
 
-def test_whom_nginx_refuses_is_told_why_by_nobody_but_nginx(render: Render) -> None:
+def test_whom_nginx_refuses_reads_why_from_nobody_but_nginx(render: Render) -> None:
     guarded = {"deny": ["10.0.0.0/8"], "basic_auth": {"users": USERS}}
     page = place(render(**estate(site=guarded)), "^~", "/.gatehouse/")
     assert page.arguments("allow") == [("all",)]
@@ -206,8 +206,8 @@ def test_an_endpoint_without_its_application_closes(render: Render) -> None:
 
 
 def test_hsts_is_said_over_https_only(render: Render) -> None:
-    told = render(**estate()).one("map", "$https", "$gatehouse_hsts")
-    assert [(one.name, *one.args) for one in told.block] == [("default", ""), ("on", "max-age=63072000")]
+    reported = render(**estate()).one("map", "$https", "$gatehouse_hsts")
+    assert [(one.name, *one.args) for one in reported.block] == [("default", ""), ("on", "max-age=63072000")]
 
 
 def test_slow_visitors_and_forged_addresses_meet_their_limits(render: Render) -> None:

@@ -1,4 +1,4 @@
-"""The inventory that molecule brought to life, its hosts, and what a client outside is answered."""
+"""The inventory that molecule made hosts of, its hosts, and what a client outside is answered."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Estate:
         return client
 
     def controller_reaches(self, name: str, port: int = 22) -> bool:
-        """Tell whether a connection from the controller is accepted."""
+        """Return whether a connection from the controller is accepted."""
         try:
             with socket.create_connection((self.address(name), port), timeout=3):
                 return True

@@ -42,8 +42,8 @@ class Tally:
 
     def answered(self, body: bytes) -> None:
         """Count an answer: who gave it, of which release."""
-        told = json.loads(body)
-        self.answers.append((round(time.monotonic() - STARTED, 2), told["host"], told["release"]))
+        reported = json.loads(body)
+        self.answers.append((round(time.monotonic() - STARTED, 2), reported["host"], reported["release"]))
 
     def failed(self, problem: object) -> None:
         """Count a failure, with the time of day to find it in the logs."""

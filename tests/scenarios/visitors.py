@@ -59,7 +59,7 @@ class Load:
 
 @contextmanager
 def visitors(estate: Estate, site: str, orders: Callable[[], Counter[str]]) -> Iterator[Load]:
-    """Ask for a site through all proxies as long as the block runs; `orders` tells what its application processed."""
+    """Ask for a site through all proxies as long as the block runs; `orders` says what its application processed."""
     client = estate.client
     client.check_output(f"echo {base64.b64encode(LOAD.encode()).decode()} | base64 -d > /srv/load.py")
     addresses = [estate.variables(proxy)["public_address"] for proxy in estate.group("proxies")]

@@ -36,15 +36,16 @@ INTERNAL = {
 }  # fmt: skip
 # How an entry of `applications` names the inputs of a role, and in which order the roles come.
 ENTRY = {"app": "", "rollout": "rollout.", "tls_endpoint": "tls_endpoint."}
-ENTRY |= {f"{runtime}_app": f"{runtime}." for runtime in ("python", "node", "rails", "laravel")}
+RUNTIMES = sorted(path.parts[-3] for path in ROOT.glob("roles/*_app/meta/argument_specs.yml"))
+ENTRY |= {role: f"{role.removesuffix('_app')}." for role in RUNTIMES}
 ORDER = [
-    "app", "python_app", "node_app", "rails_app", "laravel_app", "rollout", "tls_endpoint", "proxy", "certificate",
-    "internal_ca", "firewall", "base", "verify", "preflight", "nginx", "lab",
+    "app", *RUNTIMES, "rollout", "tls_endpoint", "proxy", "certificate", "internal_ca", "firewall", "base", "verify",
+    "preflight", "nginx", "lab",
 ]  # fmt: skip
 HEAD = """# Inputs
 
 Every input that an environment may set, with its default. `make docs` writes this page from the roles' specs;
-`ansible-doc -t role -r roles <role>` shows the same with every word. What stands in `inventories/wiring.yml` is a
+`ansible-doc -t role -r roles <role>` shows the same with every word. What is in `inventories/wiring.yml` is a
 default too.
 
 An input can be written for all hosts (`group_vars/all/`), for a group (`group_vars/proxies/`,
@@ -69,6 +70,7 @@ proxy_client_max_body_size: 50m
 | `environment_passphrase` | what other secrets follow from; `vault_passphrase` unless written |
 | `state_dir` | the controller's folder with the CA and more ([operations.md](operations.md#where-things-are)) |
 | `applications`, `extra_upstreams` | [applications.md](applications.md), [upstreams.md](upstreams.md) |
+| `extra_services` | what else a host lets in ([operations.md](operations.md#another-service-on-a-host)) |
 | `ansible_user`, `ansible_host`, `ansible_port` | how Ansible reaches a host |
 | `private_address` | beside a host: its address for the others, if not `ansible_host` |
 | `public_address` | beside a proxy: its address for the public |
@@ -89,7 +91,7 @@ def specs() -> dict[str, dict[str, Any]]:
 
 
 def set_by_the_project() -> set[str]:
-    """Return what the wiring sets, and what stands in `vars` of a playbook or of a runtime's role."""
+    """Return what the wiring sets, and what is in `vars` of a playbook or of a runtime's role."""
     wiring = yaml.safe_load((ROOT / "inventories" / "wiring.yml").read_text())
     found = set(itertools.chain.from_iterable(group for group in wiring.values() if isinstance(group, dict)))
     files = [*ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("roles/*_app/tasks/*.yml"), ROOT / "site.yml"]
@@ -151,7 +153,7 @@ def default_of(option: Mapping[str, Any]) -> str:
 def rows(path: str, key: str | None, options: Mapping[str, Any]) -> Iterator[str]:
     """Yield a row for each option, and after it those within it.
 
-    `path`: what stands before its name. `key`: its key in an entry, '' within another option; None for no such column.
+    `path`: what is before its name. `key`: its key in an entry, '' within another option; None for no such column.
     """
     for name, option in options.items():
         cells = [f"`{path}{name}`", *([] if key is None else [key and f"`{key}`"]), type_of(option), default_of(option)]

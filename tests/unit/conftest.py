@@ -30,7 +30,11 @@ settings.load_profile("gatehouse")
 
 ROOT = Path(__file__).resolve().parents[2]
 PROXY_SPEC = ROOT / "roles" / "proxy" / "meta" / "argument_specs.yml"
-FILTER_FOLDERS = (ROOT / "filter_plugins", *sorted(ROOT.glob("roles/*/filter_plugins")))
+FILTER_FOLDERS = (
+    ROOT / "filter_plugins",
+    *sorted(ROOT.glob("roles/*/filter_plugins")),
+    ROOT / "tests" / "unit" / "filter_examples" / "plugins",
+)
 for folder in FILTER_FOLDERS:
     filter_loader.add_directory(str(folder))
 action_loader.add_directory(str(ROOT / "roles" / "preflight" / "action_plugins"))
@@ -203,7 +207,15 @@ def builder() -> Any:
     """Import release_archive as Ansible would: with the role's module_utils below ansible.module_utils."""
     # Behind what is there: the folder of modules has one of the same name as an action plugin.
     sys.path += [str(ROOT / "roles" / "app" / "module_utils"), str(ROOT / "roles" / "app" / "library")]
-    for name in ("gatehouse_archive", "gatehouse_build_log", "gatehouse_secrets", "gatehouse_sources"):
+    for name in (
+        "gatehouse_archive",
+        "gatehouse_build_log",
+        "gatehouse_secrets",
+        "gatehouse_sources",
+        "gatehouse_build_files",
+        "gatehouse_build_command",
+        "gatehouse_packing",
+    ):
         sys.modules.setdefault(f"ansible.module_utils.{name}", importlib.import_module(name))
     return importlib.import_module("release_archive")
 

@@ -146,7 +146,7 @@ def test_another_target_of_a_link_is_another_input(tmp_path: Path) -> None:
     assert digest(root, {}) != first
 
 
-def test_what_is_left_out_is_told_by_pattern(tmp_path: Path) -> None:
+def test_what_is_left_out_is_named_by_pattern(tmp_path: Path) -> None:
     names = {f"d{number}__x.pyc".replace(".", "_"): "1" for number in range(7)}
     root = tree(tmp_path / "one", a="1", log__a="1", app__log__b="1", **names)
     left_out: dict[str, list[str]] = {}

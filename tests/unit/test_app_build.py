@@ -224,12 +224,12 @@ exit 1
     options["commands"] = [["sh", "-c", script]]
     with pytest.raises(builder.ArchiveError) as error:
         builder.Build(options).run()
-    told = str(error.value).split("(which has no network):\n")[1].splitlines()
+    reported = str(error.value).split("(which has no network):\n")[1].splitlines()
     log = Path(options["dir"]) / "demo-1.0.log"
-    assert told[:2] == ["npm error code 1", "addon.cc:1:10: fatal error: Python.h: No such file or directory"]
-    assert told[-2:] == [
+    assert reported[:2] == ["npm error code 1", "addon.cc:1:10: fatal error: Python.h: No such file or directory"]
+    assert reported[-2:] == [
         "-> Python.h is missing on this controller: apt-get install python3-dev",
         f"The whole log: {log}",
     ]
-    assert len(told) < 15
+    assert len(reported) < 15
     assert "  step 250\n" in log.read_text()

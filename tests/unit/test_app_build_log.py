@@ -31,15 +31,15 @@ npm error gyp ERR! stack Error: not found: make
 """
 
 
-def told(text: str) -> list[str]:
+def shown_of(text: str) -> list[str]:
     findings = Findings()
     findings.read(text.splitlines())
-    lines: list[str] = findings.told()
+    lines: list[str] = findings.reported()
     return lines
 
 
 def test_the_help_of_npm_is_no_cause() -> None:
-    lines = told(NPM_HELP)
+    lines = shown_of(NPM_HELP)
     assert lines[0] == "npm error code EUSAGE"
     assert not any("Options" in line or "complete log" in line or "--install" in line for line in lines)
     assert lines[-1].startswith("-> write node_app_package_manager: pnpm or yarn if the source has their lock file")
@@ -47,7 +47,8 @@ def test_the_help_of_npm_is_no_cause() -> None:
 
 def test_what_is_missing_names_the_package_that_lacks_it() -> None:
     assert (
-        told(GYP)[-1] == "-> make is missing on this controller: apt-get install build-essential (for better-sqlite3)"
+        shown_of(GYP)[-1]
+        == "-> make is missing on this controller: apt-get install build-essential (for better-sqlite3)"
     )
 
 
@@ -72,18 +73,18 @@ def test_what_is_missing_names_the_package_that_lacks_it() -> None:
     ],
 )
 def test_known_causes_have_their_remedy(line: str, hint: str) -> None:
-    lines = told(line)
+    lines = shown_of(line)
     assert lines[-1].startswith("-> ")
     assert hint in lines[-1]
 
 
 @pytest.mark.parametrize("line", ["compiled 3 modules", "found 0 errors", "warning: cannot find a cache"])
 def test_what_is_no_cause_has_no_remedy(line: str) -> None:
-    assert not any(shown.startswith("-> ") for shown in told(line))
+    assert not any(shown.startswith("-> ") for shown in shown_of(line))
 
 
 def test_much_output_stays_short_and_its_control_characters_out() -> None:
-    lines = told("\n".join(f"\x1b[31merror {number}: broken\x1b[0m" for number in range(10_000)))
+    lines = shown_of("\n".join(f"\x1b[31merror {number}: broken\x1b[0m" for number in range(10_000)))
     assert lines[0] == "error 0: broken"
     assert lines[-1] == "error 9999: broken"
     assert len(lines) <= ERRORS + 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import socket
 import sys
 import threading
@@ -15,6 +16,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import filter_loader
+from ansible.template import Templar, trust_as_template
 
 ROLE = Path(__file__).parents[2] / "roles" / "app"
 sys.path[:0] = [str(ROLE / "module_utils"), str(ROLE / "filter_plugins")]
@@ -98,6 +102,14 @@ def test_what_is_planted_in_place_of_a_shared_folder_is_refused(
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_a_link_in_place_of_the_shared_folder_itself_is_not_followed(releases: Any, tmp_path: Path) -> None:
+    (tmp_path / "victim").mkdir(mode=0o777)
+    (releases.home / "shared").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match="shared"):
+        releases.make_shared("uploads")
+    assert list((tmp_path / "victim").iterdir()) == []
+
+
 def test_a_tree_becomes_roots_without_what_is_no_file(utils: Any, tmp_path: Path) -> None:
     release = tmp_path / "release"
     (release / "bin").mkdir(parents=True)
@@ -132,6 +144,51 @@ def test_a_command_apart_has_all_that_confines_the_unit(utils: Any) -> None:
     state = ["StateDirectory=shop", "ReadWritePaths=/srv/shop/shared"]
     assert sorted(utils.confined.properties(UNIT)) == sorted(confinement + state)
     assert utils.confined.properties(UNIT, utils.confined.OF_ITS_STATE) == confinement
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_what_prepares_a_release_writes_to_nothing_else(
+    utils: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    release, ran, owners = tmp_path / "unpack" / "release", [], []
+    release.mkdir(parents=True)
+
+    def run(command: list[str], **_: Any) -> None:
+        ran.append(command)
+        if command[0] == "systemd-run":
+            # The account alone comes to it, through a folder that stays root's.
+            assert (release.stat().st_mode & 0o777, release.parent.stat().st_mode & 0o777) == (0o755, 0o710)
+            if not ends:
+                raise utils.service.ServiceError("it failed")
+
+    account = SimpleNamespace(pw_uid=4711, pw_gid=4712)
+    monkeypatch.setattr(utils.confined, "run", run)
+    monkeypatch.setattr(utils.confined, "give", lambda folder, uid, gid: owners.append((folder, uid, gid)))
+    monkeypatch.setattr(utils.confined.os, "chown", lambda path, uid, gid: owners.append((path, uid, gid)))
+    monkeypatch.setattr(utils.confined.pwd, "getpwnam", lambda name: account)
+    with contextlib.nullcontext() if ends else pytest.raises(utils.service.ServiceError, match="it failed"):
+        utils.confined.prepare("shop", ["bin/prepare"], release, UNIT, "shop", 30)
+    words = ran[0][: ran[0].index("--")]
+    assert ran[0][ran[0].index("--") :] == ["--", "bin/prepare"]
+    given = [word.removeprefix("--property=") for word in words if word.startswith("--property=")]
+    assert sorted(given) == sorted(
+        [
+            "User=shop",
+            "NoNewPrivileges=yes",
+            "SystemCallFilter=@system-service",
+            "SystemCallFilter=~@privileged",
+            f"WorkingDirectory={release}",
+            f"ReadWritePaths={release}",
+            "PrivateNetwork=yes",
+            "UMask=0022",
+            "Environment=HOME=/tmp XDG_CACHE_HOME=/tmp",
+            "RuntimeMaxSec=30",
+        ]
+    )
+    # Whatever came of it, the tree is root's again, and nobody else comes to it.
+    assert owners == [(release.parent, 0, 4712), (release, 4711, 4712), (release, 0, 0)]
+    assert release.parent.stat().st_mode & 0o777 == 0o700
+    assert [command[:2] for command in ran[1:]] == ([] if ends else [["systemctl", "kill"]])
 
 
 @contextlib.contextmanager
@@ -185,6 +242,34 @@ def test_a_link_in_place_of_the_socket_is_not_asked(utils: Any, tmp_path: Path) 
         assert not gate.held_by(os.getuid())
         with pytest.raises(BlockingIOError):
             server.accept()
+
+
+def test_what_no_rule_admits_is_rejected_at_once() -> None:
+    loader = DataLoader()
+    known: dict[str, Any] = {"ansible_search_path": [str(ROLE)], "ansible_config_file": "/srv/ansible.cfg"}
+    for path in (ROLE / "defaults" / "main.yml", ROLE / "vars" / "main.yml"):
+        known |= loader.load_from_file(str(path), trusted_as_template=True)
+    known |= {"app_name": "shop", "app_port": 3000, "inventory_hostname": "shop1"}
+    known |= {"app_egress": [{"name": "web", "to": ["192.0.2.0/24"], "ports": [443]}]}
+    filter_loader.add_directory(str(ROLE / "filter_plugins"))
+    text = trust_as_template((ROLE / "templates" / "egress.nft.j2").read_text())
+    written = Templar(loader, known).template(text, overrides={"trim_blocks": True})
+    chains = {
+        name: [rule.strip() for rule in body.splitlines() if rule.strip() and "#" not in rule]
+        for name, body in re.findall(r"chain (\w+) \{\n(.*?)\n\t\}", written, re.DOTALL)
+    }
+    hook = "type filter hook output priority filter; policy accept;"
+    assert chains["output"] == [hook, 'meta skuid "shop" goto egress']
+    verdicts = [rule.partition(" comment")[0].split()[-1] for rule in chains["egress"]]
+    # Own answers, itself, link-local twice (before what the inventory admits), the inventory's, the log, and the end.
+    assert [one for one in verdicts if one != '"'] == [
+        "accept",
+        "accept",
+        *["admin-prohibited"] * 2,
+        "accept",
+        "admin-prohibited",
+    ]
+    assert chains["egress"][-1] == "reject with icmpx admin-prohibited"
 
 
 def test_link_local_is_refused_before_anywhere_is_admitted() -> None:

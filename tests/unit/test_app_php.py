@@ -1,4 +1,4 @@
-"""What PHP is told: settings, none of which can end its line."""
+"""What PHP gets: settings, none of which can end its line."""
 
 from __future__ import annotations
 

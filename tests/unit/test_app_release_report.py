@@ -1,4 +1,4 @@
-"""What is told of releases: those that the controller keeps, and those of a host."""
+"""What is reported of releases: those that the controller keeps, and those of a host."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def test_a_note_leaves_the_release_intact(releases: Any) -> None:
     assert releases.recorded("1") == {}
 
 
-def test_releases_share_what_they_are_told_to(releases: Any) -> None:
+def test_releases_share_what_they_are_asked_to(releases: Any) -> None:
     add(releases, "1", "main.js", "storage/a", shared=("storage", "public/uploads"))
     add(releases, "2", "main.js", shared=("storage", "public/uploads"))
     (releases.home / "shared" / "storage" / "kept").write_text("x")

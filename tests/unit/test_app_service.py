@@ -1,4 +1,4 @@
-"""What systemd is told: environment files, command lines, and when an answer counts as healthy."""
+"""What systemd reads: environment files, command lines, and when an answer counts as healthy."""
 
 from __future__ import annotations
 

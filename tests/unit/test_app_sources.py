@@ -52,7 +52,7 @@ def sum_of(file: Path) -> str:
 
 
 def git(repository: Path, *words: str) -> str:
-    """Run git as somebody who has no settings of his own."""
+    """Run git without the settings of anybody."""
     who = {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     environment = {"PATH": os.environ["PATH"], "HOME": str(repository), "GIT_CONFIG_NOSYSTEM": "1", **who}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The unit of an application as its template writes it, for each systemd, and what a journal tells of its sandbox."""
+"""The unit of an application as its template writes it, for each systemd, and what a journal says of its sandbox."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_unit_is_started_again_without_end() -> None:
 
 
 @pytest.mark.parametrize(("version", "left"), [(0, 2), (252, 2), (254, 4), (257, 4)])
-def test_an_older_systemd_is_told_what_it_understands(service: Any, version: int, left: int) -> None:
+def test_an_older_systemd_gets_what_it_understands(service: Any, version: int, left: int) -> None:
     text = "[Service]\nRestartSec=1\nRestartSteps=5\nRestartMaxDelaySec=15\n"
     written = service.understood(text, version)
     assert len(written.splitlines()) == left

@@ -1,4 +1,4 @@
-"""What sshd is told, that it is refused where it would lock out, and that the host takes it back by itself."""
+"""What sshd reads, that it is refused where it would lock out, and that the host takes it back by itself."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def sshd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(module, "login", lambda: "deploy")
     monkeypatch.setattr(module.pwd, "getpwnam", lambda user: SimpleNamespace(pw_dir=str(tmp_path), pw_uid=1000))
     (tmp_path / "authorized_keys").write_text("# mine\nssh-ed25519 AAAA\n")
-    monkeypatch.setattr(module, "told", {"authorizedkeysfile": "authorized_keys"}, raising=False)
+    monkeypatch.setattr(module, "reported", {"authorizedkeysfile": "authorized_keys"}, raising=False)
     monkeypatch.setattr(module, "runs", [], raising=False)
 
     def effective(config: Path, user: str) -> dict[str, str]:
         text = module.drop_in([]).splitlines()[1:]
         found: dict[str, str] = {line.lower().split(" ", 1)[0]: line.lower().split(" ", 1)[1] for line in text}
-        return {**found, **module.told}
+        return {**found, **module.reported}
 
     def run(*words: str) -> Any:
         module.runs.append(words[0])
@@ -92,12 +92,12 @@ def test_who_has_no_key_is_not_locked_out(sshd: Any, tmp_path: Path) -> None:
         sshd.settle(sshd.drop_in([]), False)
     assert not sshd.SETTINGS.exists()
     assert sshd.runs == []
-    sshd.told |= {"authorizedkeyscommand": "/usr/bin/keys"}
+    sshd.reported |= {"authorizedkeyscommand": "/usr/bin/keys"}
     assert sshd.settle(sshd.drop_in([]), False)[1]
 
 
 def test_what_another_file_overrules_is_taken_back(sshd: Any) -> None:
-    sshd.told |= {"x11forwarding": "yes"}
+    sshd.reported |= {"x11forwarding": "yes"}
     with pytest.raises(sshd.SshdError, match=r"would not go by .* \(x11forwarding\), so nothing was changed"):
         sshd.settle(sshd.drop_in([]), False)
     assert not sshd.SETTINGS.exists()

@@ -45,7 +45,7 @@ def loaders(folder: Path, callbacks: Path) -> tuple[int, list[int]]:
     environment = {
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "ANSIBLE_CALLBACK_PLUGINS": str(callbacks),
-        "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",  # the project's own stands beside the callback
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",  # the project's own is beside the callback
         "ANSIBLE_FILTER_PLUGINS": str(folder / "filters"),
         "ANSIBLE_TEST_PLUGINS": str(folder / "tests"),
         "ANSIBLE_ROLES_PATH": str(folder / "roles"),

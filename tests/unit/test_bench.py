@@ -115,7 +115,7 @@ def test_ratios_are_taken_within_a_round() -> None:
     assert figure(ours, base) == Figure(rate=1000, ratio=1.0, low=1.0, high=1.2, cpu=20, cpu_ratio=2.0)
 
 
-def test_no_cpu_is_told_where_none_is_counted() -> None:
+def test_no_cpu_is_named_where_none_is_counted() -> None:
     found = figure([Sample(1000, 0)], [Sample(500, 10)])
     assert (found.cpu, found.cpu_ratio, found.ratio) == (None, None, 2.0)
 
@@ -286,7 +286,7 @@ def test_memory_is_that_of_a_process_and_all_below_it(tmp_path: Path) -> None:
     assert tree_memory(tmp_path, 99) == 0
 
 
-def test_what_a_run_of_the_bench_costs_is_told_beforehand() -> None:
+def test_what_a_run_of_the_bench_costs_is_shown_beforehand() -> None:
     steps = plan([], 6, [30, 3, 10], True, 20)
     assert [step.row for step in steps] == [
         *["lab", "first", "idle", "proxy", "deploy", "rollback", "rotate", "replace"],
@@ -423,7 +423,7 @@ def test_a_proxy_stands_beside_its_rival() -> None:
     assert lines[4].startswith("| the rival | 6.5 (1.00) |")
 
 
-def test_a_sweep_has_a_row_for_each_size_and_tells_its_growth() -> None:
+def test_a_sweep_has_a_row_for_each_size_and_shows_its_growth() -> None:
     lines = sweep_table(MEASURED, {"30": 2.04}).splitlines()
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| 3", "| 10", "| 30"]
     assert lines[0].count("|") == lines[4].count("|")

@@ -43,7 +43,7 @@ def made(names: list[str], start: float = -1, end: float = 89) -> list[bytes]:
 
 
 class Host:
-    """Folders of a host, its certbot, and an nginx that at each reload serves what stands there."""
+    """Folders of a host, its certbot, and an nginx that at each reload serves what is there."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.places, self.home = root, root / "ssl", root / "home"
@@ -105,8 +105,8 @@ class Host:
         keeper.ask()
         keeper.serve()
         code = keeper.finish()
-        told = json.loads((self.home / "result.json").read_text())["sites"]
-        return code, {site["name"]: site for site in told}
+        reported = json.loads((self.home / "result.json").read_text())["sites"]
+        return code, {site["name"]: site for site in reported}
 
 
 @pytest.fixture
@@ -175,14 +175,14 @@ def test_what_is_no_pair_is_asked_for(tmp_path: Path) -> None:
 
 def test_the_first_run_asks_and_the_second_does_not(host: Host) -> None:
     host.put(host.places / "shop", made(SHOP["names"]))
-    code, told = host.run(SHOP, DESK)
-    assert (code, told["shop"]["state"], told["desk"]["state"]) == (0, "issued", "issued")
-    assert told["shop"]["reason"] == "there is none"
+    code, reported = host.run(SHOP, DESK)
+    assert (code, reported["shop"]["state"], reported["desk"]["state"]) == (0, "issued", "issued")
+    assert reported["shop"]["reason"] == "there is none"
     assert host.place("shop") == host.lineage("shop")
     assert (host.places / "shop" / "privkey.pem").stat().st_mode & 0o777 == 0o600
     assert (host.places / "shop" / "fullchain.pem").stat().st_mode & 0o777 == 0o644
-    code, told = host.run(SHOP, DESK)
-    assert (code, told["shop"]["state"], told["desk"]["state"]) == (0, "current", "current")
+    code, reported = host.run(SHOP, DESK)
+    assert (code, reported["shop"]["state"], reported["desk"]["state"]) == (0, "current", "current")
     assert host.orders == ["shop", "desk"]
     assert [path.name for path in host.places.rglob(".*")] == []
 
@@ -190,58 +190,58 @@ def test_the_first_run_asks_and_the_second_does_not(host: Host) -> None:
 def test_a_silent_authority_changes_nothing_and_costs_nothing(host: Host) -> None:
     host.got(SHOP, start=-85, end=5)
     host.silent = "no answer"
-    code, told = host.run(SHOP, DESK)
+    code, reported = host.run(SHOP, DESK)
     assert (code, host.orders) == (1, [])
-    assert (told["shop"]["problem"], told["desk"]["problem"]) == ("no answer", "no answer")
+    assert (reported["shop"]["problem"], reported["desk"]["problem"]) == ("no answer", "no answer")
     # What it has is better than what stood there, and desk has none at all.
-    assert (told["shop"]["state"], told["desk"]["state"]) == ("issued", "kept")
+    assert (reported["shop"]["state"], reported["desk"]["state"]) == ("issued", "kept")
     assert host.place("shop") == host.lineage("shop")
-    assert told["desk"]["end"] == ""
+    assert reported["desk"]["end"] == ""
 
 
 def test_a_refusal_of_one_site_leaves_the_others_alone(host: Host) -> None:
     host.got(DESK)
     host.refusal = "Type: unauthorized"
-    code, told = host.run(SHOP, DESK)
-    assert (code, told["shop"]["state"], told["desk"]["state"]) == (1, "kept", "issued")
-    assert told["shop"]["problem"] == "Type: unauthorized"
+    code, reported = host.run(SHOP, DESK)
+    assert (code, reported["shop"]["state"], reported["desk"]["state"]) == (1, "kept", "issued")
+    assert reported["shop"]["problem"] == "Type: unauthorized"
 
 
 def test_what_nginx_refuses_is_put_back_and_installed_later_without_asking_again(host: Host) -> None:
     host.put(host.places / "shop", made(SHOP["names"]))
     host.reload()
     before, host.nginx_says = host.place("shop"), "nginx: [emerg] something else is wrong"
-    code, told = host.run(SHOP, DESK)
-    assert (code, told["shop"]["state"], told["desk"]["state"]) == (1, "refused", "refused")
-    assert told["shop"]["problem"] == f"{host.nginx_says}\nThe certificates from before are back and serve."
+    code, reported = host.run(SHOP, DESK)
+    assert (code, reported["shop"]["state"], reported["desk"]["state"]) == (1, "refused", "refused")
+    assert reported["shop"]["problem"] == f"{host.nginx_says}\nThe certificates from before are back and serve."
     assert host.place("shop") == before
     assert not (host.places / "desk" / "fullchain.pem").exists()
     host.nginx_says = ""
-    code, told = host.run(SHOP, DESK)
-    assert (code, told["shop"]["state"], host.orders) == (0, "issued", ["shop", "desk"])
+    code, reported = host.run(SHOP, DESK)
+    assert (code, reported["shop"]["state"], host.orders) == (0, "issued", ["shop", "desk"])
 
 
 def test_a_reload_that_does_not_show_the_new_one_is_a_failure(host: Host) -> None:
     host.put(host.places / "shop", made(SHOP["names"]))
     before, host.deaf = host.place("shop"), True
-    code, told = host.run(SHOP)
-    assert (code, told["shop"]["state"]) == (1, "refused")
-    assert "nginx does not serve the new certificate of shop.test after its reload" in told["shop"]["problem"]
+    code, reported = host.run(SHOP)
+    assert (code, reported["shop"]["state"]) == (1, "refused")
+    assert "nginx does not serve the new certificate of shop.test after its reload" in reported["shop"]["problem"]
     assert host.place("shop") == before
 
 
 def test_an_nginx_that_shows_an_older_one_is_reloaded(host: Host) -> None:
     host.run(SHOP)
     host.shown["shop.test"] = "of before"
-    code, told = host.run(SHOP)
-    assert (code, told["shop"]["state"], host.orders) == (0, "reloaded", ["shop"])
+    code, reported = host.run(SHOP)
+    assert (code, reported["shop"]["state"], host.orders) == (0, "reloaded", ["shop"])
 
 
 def test_a_damaged_file_comes_back_without_asking(host: Host) -> None:
     host.run(SHOP)
     (host.places / "shop" / "privkey.pem").write_text("nothing")
-    code, told = host.run(SHOP)
-    assert (code, told["shop"]["state"], host.orders) == (0, "issued", ["shop"])
+    code, reported = host.run(SHOP)
+    assert (code, reported["shop"]["state"], host.orders) == (0, "issued", ["shop"])
 
 
 def test_what_an_operator_wants_renewed_is_asked_for_until_it_is_had(host: Host) -> None:
@@ -272,7 +272,7 @@ def test_after_four_failures_an_hour_has_to_pass(host: Host, monkeypatch: pytest
     assert acme.Keeper(keeper, NOW + timedelta(minutes=10)).put_off(other) == ""
 
 
-def test_certbot_is_told_everything_and_its_reason_is_told_on(
+def test_certbot_gets_everything_and_its_reason_is_passed_on(
     host: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     certbot = tmp_path / "certbot"

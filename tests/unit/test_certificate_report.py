@@ -62,20 +62,20 @@ def test_every_certificate_and_what_signs_them_is_a_row(filters: Callable[[str],
     assert filters("certificate_report_problems")(rows, 9) == []
     assert filters("certificate_report_problems")(rows, 10) == [
         "(controller): revocation list (0 revoked, issued by CA) has 9 days left, and certificate_min_days asks for 10;"
-        " run playbooks/update_trust.yml, or bring a new one where it was brought"
+        " run playbooks/update_trust.yml, or replace it where it came from"
     ]
     *_, ca = [one for one in filters("certificate_report_problems")(rows, 901) if one.startswith("(controller): CA ")]
     assert ca == (
         "(controller): CA (CA, issued by CA) has 900 days left, and certificate_min_days asks for 901; run"
-        " playbooks/rotate_certificates.yml -e internal_ca_replace=true, or bring a new one where it was brought"
+        " playbooks/rotate_certificates.yml -e internal_ca_replace=true, or replace it where it came from"
     )
     assert filters("certificate_report_problems")(rows, 61)[0] == (
         "web1: endpoint (shop.lab.test, 10.0.0.1, issued by CA) has 60 days left, and certificate_min_days asks for 61;"
-        " run playbooks/rotate_certificates.yml, or bring a new one where it was brought"
+        " run playbooks/rotate_certificates.yml, or replace it where it came from"
     )
     other = filters("certificate_rows")({"web1": [{**FOUND, "key_matches": False}]})
     assert filters("certificate_report_problems")(other, 7) == [
-        "web1: endpoint (shop.lab.test, 10.0.0.1, issued by CA) stands beside another key; run site.yml"
+        "web1: endpoint (shop.lab.test, 10.0.0.1, issued by CA) is beside another key; run site.yml"
     ]
 
 
@@ -138,6 +138,6 @@ def test_requests_go_out_and_what_was_signed_comes_back(module: ModuleType, tmp_
     ):
         answer.write_text(given)
         assert said() == refusal
-    # Where the run renews whatever is left; an answer that was recorded and not put in place is none that stands.
-    assert said("7") == "is the one to be renewed: it stands on the host"
+    # Where the run renews whatever is left; an answer that was recorded and not put in place is none that counts.
+    assert said("7") == "is the one to be renewed: it is on the host"
     assert said("8") == ""

@@ -72,7 +72,7 @@ def signed(render: Callable[..., Any], csr: str) -> bool:
         "__certificate_csr": render("text | community.crypto.openssl_csr_info", text=csr),
         "__certificate_subject": {"organizationName": "Gatehouse", "commonName": "web1.lab.test"},
         "__certificate_alt_names": ["DNS:web1.lab.test"],
-        "__certificate_usage_told": "TLS Web Client Authentication",
+        "__certificate_usage_name": "TLS Web Client Authentication",
         "__certificate_keys_signed": VARS["__certificate_keys_signed"],
     }
     return all(render(condition, **variables) for condition in REFUSAL["ansible.builtin.assert"]["that"])

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.gatehouse.core.plugins.module_utils.certificate_requests import request_problems
+from ansible_collections.gatehouse.core.plugins.module_utils.name_constraints import outside
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -292,9 +294,7 @@ def test_files_are_compared_by_their_sum(host: Host, stale: str, text: str) -> N
     assert answer["to_issue"] == []
 
 
-def test_without_the_library_it_tells_what_is_there_from_what_is_not(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_library_it_sees_what_is_there_and_what_is_not(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(certificate_state, "HAS_CRYPTOGRAPHY", False)
     assert host.state()["cryptography"] is False
     assert host.reasons() == []
@@ -331,16 +331,16 @@ GOOD = {
     ],
 )
 def test_a_request_that_cannot_be_met(changes: dict[str, Any], expected: str) -> None:
-    assert certificate_state.request_problems([{**GOOD, **changes}], 90, 30) == [expected]
+    assert request_problems([{**GOOD, **changes}], 90, 30) == [expected]
 
 
 def test_requests_that_can_be_met() -> None:
     wildcard = {**GOOD, "name": "a.b_c-1", "names": ["*.shop.lab.test", "localhost"], "addresses": ["::1"]}
-    assert certificate_state.request_problems([GOOD, wildcard], 90, 30) == []
+    assert request_problems([GOOD, wildcard], 90, 30) == []
 
 
 def test_a_name_given_twice_and_a_renewal_without_end() -> None:
-    assert certificate_state.request_problems([GOOD, GOOD], 30, 30) == [
+    assert request_problems([GOOD, GOOD], 30, 30) == [
         "certificate_renew_days is 30 and certificate_days is 30: the first must be above 0 and below the "
         "second, or every run would renew",
         "certificate_requests[1].name: 'shop' is also certificate_requests[0]; give each its own",
@@ -350,14 +350,14 @@ def test_a_name_given_twice_and_a_renewal_without_end() -> None:
 def test_names_that_the_ca_may_not_sign_for(host: Host) -> None:
     names = ["lab.test", "*.lab.test", "shop.lab.test", "evil-lab.test"]
     wanted = {**GOOD, "names": names, "addresses": ["10.0.0.1", "10.0.1.1"]}
-    assert certificate_state.outside([wanted], host.ca) == [
+    assert outside([wanted], host.ca) == [
         f"certificate_requests[0]: the internal CA may not sign for {name!r}, only for lab.test, "
         "10.0.0.0/24; use another name, or begin a CA that permits it"
         for name in ("evil-lab.test", "10.0.1.1")
     ]
-    assert certificate_state.outside([{**wanted, "source": "files"}], host.ca) == []
+    assert outside([{**wanted, "source": "files"}], host.ca) == []
     # Over ACME a site only starts with such a certificate, and one from files is none of its.
-    assert certificate_state.outside([{**wanted, "source": "acme"}, {**wanted, "source": "files"}], host.ca) == []
+    assert outside([{**wanted, "source": "acme"}, {**wanted, "source": "files"}], host.ca) == []
 
 
 def test_a_kind_that_the_ca_excludes(host: Host) -> None:
@@ -370,7 +370,7 @@ def test_a_kind_that_the_ca_excludes(host: Host) -> None:
         constraints = x509.NameConstraints([permitted], [excluded])
         ca = signed("CA", host.ca_key, named("CA"), host.ca_key, 900, constraints)
         wanted = {**GOOD, "names": ["shop.lab.test"], "addresses": ["10.0.0.1"]}
-        assert certificate_state.outside([wanted], ca) == [
+        assert outside([wanted], ca) == [
             f"certificate_requests[0]: the internal CA may not sign for {bad!r}, only for {only}; use another name, or "
             "begin a CA that permits it"
         ]

@@ -24,7 +24,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("hosst=storefront2", "write -e host=..."),
         ('{"certificate_acme_renw": ["shop"]}', "write -e certificate_acme_renew=..."),
         ("flask_app_workers=3", "flask_app_workers=... was renamed to python_app_workers"),
-        ("colour=red", "write one of app, command, host, internal_ca_replace"),
+        ("colour=red", "write one of app, command, fail, format, grep, host, internal_ca_replace"),
+        ("grep=timed out", """has more after its value: out\n-> write -e "grep='timed out'\""""),
     ],
 )
 def test_a_misspelt_extra_variable_is_refused(extra: str, message: str) -> None:

@@ -85,7 +85,7 @@ def test_a_zone(filters: Filters, zone: dict[str, str], words: list[str]) -> Non
 
 KEYS = {
     "standard": "{scheme}{host}{uri}",
-    "lesson": "{scheme}{method}{host}{uri}{mark}{query}",
+    "basic": "{scheme}{method}{host}{uri}{mark}{query}",
 }
 
 
@@ -129,7 +129,7 @@ def test_the_keys_of_a_url(
 
 
 def test_a_method_and_a_piece_are_found(filters: Filters) -> None:
-    assert fits(filters, "lesson", purge("/a"), key("lesson", "shop.test", "/a", method="HEAD"))
+    assert fits(filters, "basic", purge("/a"), key("basic", "shop.test", "/a", method="HEAD"))
     found = filters("cache_purges")([site({"slice": "1m"})], purge("/a"), [ZONE], RECIPES, "standard")
     assert re.fullmatch(found[0]["patterns"][0], "httpsshop.test/abytes=0-1048575")
 
@@ -154,9 +154,9 @@ def test_any_path_fits_itself_and_no_longer_one(filters: Filters, path: str, mor
         (purge("/", site="shpo"), '"shpo" is no site of proxy_sites; write purge_site as one of: plain, shop'),
         (purge(), "write either purge_path, for one URL, or purge_prefix, for all that begin so"),
         (purge("/a", "/b"), "write either purge_path, for one URL, or purge_prefix, for all that begin so"),
-        (purge("a"), '"a" is no path; write it from / on as it stands in the URL, such as /a.css?v=1'),
-        (purge("/a b"), '"/a b" is no path; write it from / on as it stands in the URL, such as /a.css?v=1'),
-        (purge("/a#b"), '"/a#b" is no path; write it from / on as it stands in the URL, such as /a.css?v=1'),
+        (purge("a"), '"a" is no path; write it from / on as it is in the URL, such as /a.css?v=1'),
+        (purge("/a b"), '"/a b" is no path; write it from / on as it is in the URL, such as /a.css?v=1'),
+        (purge("/a#b"), '"/a#b" is no path; write it from / on as it is in the URL, such as /a.css?v=1'),
         (purge("/", site="plain"), 'no location of the site "plain" has a cache: there is nothing to purge'),
     ],
 )

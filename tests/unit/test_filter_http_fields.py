@@ -140,7 +140,7 @@ def test_whatever_comes_is_one_argument_or_a_clear_error(
     path.write_text(f"before;\ncheck {written} after;\nlast;\n")
     parsed = crossplane.parse(str(path), check_ctx=False, check_args=False)
     assert parsed["status"] == "ok", parsed["errors"]
-    # crossplane leaves an escaped backslash as it stands; nginx reads it as one.
+    # crossplane leaves an escaped backslash as it is; nginx reads it as one.
     arguments = ["check", [text.replace("\\", "\\\\"), "after"]]
     assert [[one["directive"], one["args"]] for one in parsed["config"][0]["parsed"]] == [
         ["before", []],

@@ -88,7 +88,7 @@ def read_back(folder: Path, argument: str) -> list[Any]:
 @given(value=any_line(refused=";{}$"))
 def test_a_quoted_value_is_one_argument(tmp_path_factory: Any, filters: Filters, value: str) -> None:
     parsed = read_back(tmp_path_factory.getbasetemp(), filters("nginx_quote")(value))
-    # crossplane leaves an escaped backslash as it stands; nginx reads it as one.
+    # crossplane leaves an escaped backslash as it is; nginx reads it as one.
     arguments = [("before", []), ("check", [value.replace("\\", "\\\\")]), ("after", [])]
     assert parsed == arguments
 
@@ -262,7 +262,7 @@ STEADY = [
 
 
 @pytest.mark.parametrize("pattern", BACKTRACKING)
-def test_exponential_expressions_are_told(filters: Filters, pattern: str) -> None:
+def test_exponential_expressions_are_reported(filters: Filters, pattern: str) -> None:
     assert filters("backtracking_regex")(pattern)
 
 

@@ -148,9 +148,9 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
      "proxy_sites[0].locations[0].upstream is missing, and so are redirect.to and static.dir: nothing would answer;"
      " write one of the three"),
     ({PLACE + "redirect": {"to": "/x"}},
-     "proxy_sites[0].locations[0].redirect.to stands beside upstream, and only one can answer; keep one of them"),
+     "proxy_sites[0].locations[0].redirect.to is beside upstream, and only one can answer; keep one of them"),
     ({FILES + "upstream": "shop"},
-     "proxy_sites[0].locations[1].static.dir stands beside upstream, and only one can answer; keep one of them"),
+     "proxy_sites[0].locations[1].static.dir is beside upstream, and only one can answer; keep one of them"),
     ({PLACE + "upstream": "shp"},
      'proxy_sites[0].locations[0].upstream names the upstream "shp", which proxy_upstreams lacks; write shop'),
     ({DESK + "cache": {"zone": "page"}},
@@ -290,7 +290,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
      "proxy_upstreams[0].tls.name has no meaning with transport: http, which is in plaintext (upstream shop);"
      " take it away, or write transport: mtls"),
     ({"proxy_upstreams.1": {**SOUND["proxy_upstreams"][0], "name": "Shop"}},
-     "proxy_upstreams[1].name Shop is shop in other letters, and nginx does not tell them apart; give each its own"
+     "proxy_upstreams[1].name Shop is shop in other letters, and nginx does not distinguish them; give each its own"
      " name"),
     # one proxy
     ({"proxy_caches.1": {"name": "tls"}},
@@ -313,7 +313,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"proxy_listen": []}, 'proxy_listen is empty: nobody could reach the proxy; write ["*", "[::]"]'),
     ({"proxy_listen": ["*", "*"]}, "proxy_listen[1] repeats *; keep it once"),
     ({"proxy_real_ip_sources": ["0.0.0.0/0"]},
-     "proxy_real_ip_sources[0] 0.0.0.0/0 is everybody: each visitor could say what his address is,"
+     "proxy_real_ip_sources[0] 0.0.0.0/0 is everybody: each visitor could claim any address,"
      " and get past allow, deny and limits; write the addresses of those you mean"),
     ({"proxy_trace_sources": ["::/0"]},
      "proxy_trace_sources[0] ::/0 is everybody: each visitor could go past the cache and learn the members' addresses;"

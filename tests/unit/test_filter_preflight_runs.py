@@ -178,7 +178,7 @@ def test_warnings_do_not_fail(estate: Any) -> None:
     ]
 
 
-def test_a_public_address_outside_the_edge_network_is_told(estate: Any) -> None:
+def test_a_public_address_outside_the_edge_network_is_reported(estate: Any) -> None:
     estate.edit(HOSTS, "all:\n", "all:\n  vars: {edge_network: 198.51.100.0/25}\n")
     estate.edit(HOSTS, "{private_address: 10.0.0.1}", "{private_address: 10.0.0.1, public_address: 198.51.100.1}")
     estate.edit(HOSTS, "{private_address: 10.0.0.2}", "{private_address: 10.0.0.2, public_address: 198.51.100.200}")

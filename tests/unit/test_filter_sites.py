@@ -143,7 +143,7 @@ def test_request_headers(
     assert filters("request_headers")(location(**own), BASE, site(**common)) == headers
 
 
-def test_fastcgi_is_told_the_headers_as_cgi_names_them(filters: Filters) -> None:
+def test_fastcgi_gets_the_headers_as_cgi_names_them(filters: Filters) -> None:
     headers = filters("request_headers")(location(protocol="fastcgi"), {**BASE, "X-Real-IP": "$remote_addr"}, site())
     found = {name: (value, condition) for name, value, condition in filters("fastcgi_parameters")(headers, "app.php")}
     assert found["HTTP_HOST"] == ("$host", "")
@@ -209,7 +209,7 @@ def test_a_path_without_its_slash_would_serve_the_folders_neighbours(filters: Fi
         filters("static_folder")(location(path="/docs", static={"dir": "/srv/docs", "strip_path": True}))
 
 
-def test_static_folders_are_told_once(filters: Filters) -> None:
+def test_static_folders_are_reported_once(filters: Filters) -> None:
     places = [location(static={"dir": folder}) for folder in ("/srv/b", "", "/srv/a", "/srv/b")]
     places += [location(protocol="fastcgi", fastcgi={"root": "/srv/c/public", "script": "index.php"})]
     assert filters("static_folders")([site(locations=places)]) == ["/srv/a", "/srv/b", "/srv/c/public"]

@@ -68,12 +68,12 @@ GIT = {"repository": "/srv/shop.git", "ref": "v1"}
         ({"app_source_git": "shop.git"}, []),  # the wrong shape is spec_problems' to report
         (
             {"app_source_archive": ARCHIVE, "app_source_git": GIT},
-            ["app_source_git stands beside app_source_archive, and a release has one source; keep one of them"],
+            ["app_source_git is beside app_source_archive, and a release has one source; keep one of them"],
         ),
         (
             {"app_source_archive": {"location": "/srv/shop.tgz"}},
             [
-                "app_source_archive.sha256 is missing, so nobody could tell another archive from this one;"
+                "app_source_archive.sha256 is missing, so nobody could distinguish another archive from this one;"
                 " write what `sha256sum` prints"
             ],
         ),

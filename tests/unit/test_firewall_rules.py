@@ -89,12 +89,25 @@ def said(services: Any, admins: Any = ADMINS, port: Any = 22) -> list[str]:
             id="overlap",
         ),
         pytest.param([], ["10.0.0.0/25", "10.0.0.128/25"], ["ip saddr { 10.0.0.0/24 } tcp 22 ssh"], id="adjacent"),
+        pytest.param(
+            [
+                {"name": "vrrp", "protocol": "vrrp", "sources": ["10.10.0.12"]},
+                {"name": "media", "ports": "40000-40100", "protocol": "udp"},
+            ],
+            ["10.0.0.1"],
+            [
+                "ip saddr { 10.0.0.1 } tcp 22 ssh",
+                "ip saddr { 10.10.0.12 } meta l4proto 112 vrrp",
+                "udp 40000-40100 media",
+            ],
+            id="a range, and a protocol without ports",
+        ),
         pytest.param([], ["FD00::0001"], ["ip6 saddr { fd00::1 } tcp 22 ssh"], id="canonical spelling"),
     ],
 )
 def test_rules(services: Any, admins: Any, rules: list[str]) -> None:
     got = firewall_rules(services, admins, 22)
-    assert [f"{rule['match']}{rule['protocol']} {rule['port']} {rule['name']}" for rule in got] == rules
+    assert [f"{rule['match']}{rule['what']} {rule['name']}".replace("dport ", "") for rule in got] == rules
 
 
 @pytest.mark.parametrize(
@@ -104,7 +117,18 @@ def test_rules(services: Any, admins: Any, rules: list[str]) -> None:
         ({"port": 0}, "firewall_services[0].port must be an integer from 1 to 65535, got 0"),
         ({"port": "5000"}, "firewall_services[0].port must be an integer from 1 to 65535, got string '5000'"),
         ({"port": True}, "firewall_services[0].port must be an integer from 1 to 65535, got True"),
-        ({"protocol": "sctp"}, "firewall_services[0].protocol must be tcp or udp, got 'sctp'"),
+        (
+            {"protocol": "icmp"},
+            "firewall_services[0].protocol must be one of tcp, udp, sctp, igmp, gre, esp, ah, ospf, vrrp, got 'icmp'",
+        ),
+        ({"protocol": "vrrp"}, "firewall_services[0].port has no meaning with protocol vrrp: leave it out"),
+        ({"ports": "1-2"}, "firewall_services[0].ports is there beside port: keep one of them"),
+        (
+            {"port": None, "ports": "20-30"},
+            "firewall_services[0].ports 22 is the SSH port: list who may reach it in firewall_admin_sources",
+        ),
+        ({"port": None, "ports": "9-8"}, "firewall_services[0].ports must be a range such as 8000-8010, got '9-8'"),
+        ({"port": None, "ports": 80}, "firewall_services[0].ports must be a range such as 8000-8010, got 80"),
         (
             {"name": 'x" accept #'},
             "firewall_services[0].name must be letters, digits and _.- (at most 63), got 'x\" accept #'",
@@ -115,7 +139,7 @@ def test_rules(services: Any, admins: Any, rules: list[str]) -> None:
         ),
         (
             {"source": []},
-            "firewall_services[0].source is not known: write one of name, port, protocol, sources",
+            "firewall_services[0].source is not known: write one of name, port, ports, protocol, sources",
         ),
         (
             {"sources": []},
@@ -203,7 +227,16 @@ def test_the_template_refuses_wrong_input() -> None:
         {},
         {
             "firewall_log_drops": True,
-            "firewall_services": [APP, {"name": "dns", "port": 53, "protocol": "udp"}],
+            "firewall_services": [
+                APP,
+                {"name": "dns", "port": 53, "protocol": "udp"},
+                {"name": "media", "ports": "40000-40100", "protocol": "udp"},
+                {"name": "sip", "port": 5060, "protocol": "sctp"},
+                *(
+                    {"name": protocol, "protocol": protocol}
+                    for protocol in ("igmp", "gre", "esp", "ah", "ospf", "vrrp")
+                ),
+            ],
         },
         {"firewall_admin_sources": ["0.0.0.0/0", "::/0", "10.0.0.0/8", "fd00::1", "192.0.2.1"]},
     ],

@@ -7,7 +7,7 @@ from ansible_collections.gatehouse.core.plugins.module_utils import health
 
 
 @pytest.mark.parametrize(
-    ("scheme", "port", "host", "told"),
+    ("scheme", "port", "host", "reported"),
     [
         ("https", None, "shop.example.com", "443"),
         ("https", 443, "shop.example.com", "443"),
@@ -15,12 +15,12 @@ from ansible_collections.gatehouse.core.plugins.module_utils import health
         ("http", None, "shop.example.com", "80"),
     ],
 )
-def test_an_application_is_asked_as_by_a_visitor(scheme: str, port: int | None, host: str, told: str) -> None:
+def test_an_application_is_asked_as_by_a_visitor(scheme: str, port: int | None, host: str, reported: str) -> None:
     assert health.visitor_headers("shop.example.com", scheme, port) == {
         "Host": host,
         "X-Forwarded-For": "127.0.0.1",
         "X-Forwarded-Host": host,
-        "X-Forwarded-Port": told,
+        "X-Forwarded-Port": reported,
         "X-Forwarded-Proto": scheme,
         "X-Real-IP": "127.0.0.1",
     }

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.gatehouse.core.plugins.module_utils import ca_folder, name_constraints
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -42,8 +43,6 @@ def load(name: str, path: Path) -> ModuleType:
     return module
 
 
-for utility in ("gatehouse_authority", "gatehouse_revocation", "gatehouse_seal"):
-    load(f"ansible.module_utils.{utility}", ROLE / "module_utils" / f"{utility}.py")
 internal_ca_key = load("internal_ca_key", ROLE / "library" / "internal_ca_key.py")
 internal_ca_state = load("internal_ca_state", ROLE / "library" / "internal_ca_state.py")
 
@@ -54,7 +53,7 @@ WANTED = {
     "curve": "secp256r1",
     "permitted_dns": ["lab.test"],
     "permitted_ip": ["10.0.0.0/24"],
-    "brought": False,
+    "provided": False,
     "replacing": False,
     "hosts": [],
     "revoked": [],
@@ -112,7 +111,7 @@ class Folder:
 
     def problems(self, **changes: Any) -> list[str]:
         """Return the problems, with the folder as CA and the common remedies as ANEW and REPLACE."""
-        remedies = {internal_ca_state.ANEW.format(path=self.path): "ANEW", internal_ca_state.REPLACE: "REPLACE"}
+        remedies = {ca_folder.ANEW.format(path=self.path): "ANEW", ca_folder.REPLACE: "REPLACE"}
         texts: list[str] = self.state(**changes)["problems"]
         for long, short in {**remedies, str(self.path): "CA"}.items():
             texts = [text.replace(long, short) for text in texts]
@@ -212,7 +211,7 @@ def test_a_ca_that_permits_more_than_is_asked_for_is_kept(folder: Folder) -> Non
 
 def test_the_remedy_for_inputs_that_differ_is_a_command() -> None:
     command = "`ansible-playbook playbooks/rotate_certificates.yml -e internal_ca_replace=true`"
-    assert command in internal_ca_state.REPLACE
+    assert command in ca_folder.REPLACE
 
 
 def test_a_ca_that_is_replaced_may_differ_and_the_next_one_may_not(folder: Folder) -> None:
@@ -266,7 +265,7 @@ def test_the_kind_that_is_not_permitted_is_excluded(
         folder.write_certificate(permitted=permitted, excluded=excluded)
         asked = {"permitted_dns": domains, "permitted_ip": networks}
         assert (folder.state(**asked)["excluded"], folder.problems(**asked)) == (excluded, [])
-    assert internal_ca_state.excluded_for(domains, networks) == excluded
+    assert name_constraints.excluded_for(domains, networks) == excluded
 
 
 @pytest.mark.parametrize("excluded", [[], ["IP:0.0.0.0/0"]])
@@ -326,7 +325,7 @@ def shake_hands(ca: Path, chain: Path, name: str) -> None:
     ],
 )
 def test_clients_of_a_ca_for_domains_only(folder: Folder, names: list[str], error: str) -> None:
-    excluded = internal_ca_state.excluded_for(["lab.test"], [])
+    excluded = name_constraints.excluded_for(["lab.test"], [])
     folder.write_certificate(permitted=["DNS:lab.test"], excluded=excluded)
     chain, ca = leaf(folder, names), folder.path / "ca.pem"
     command = ["openssl", "verify", "-CAfile", str(ca), str(chain)]
@@ -416,7 +415,7 @@ def test_a_word_that_revokes_nothing_is_refused(folder: Folder) -> None:
     ]
 
 
-def test_what_both_ends_are_told(folder: Folder) -> None:
+def test_what_both_ends_trust(folder: Folder) -> None:
     write_list(folder)
     bundles = {Path(one["path"]).name: one["content"] for one in folder.state()["bundles"]}
     ca, crl = ((folder.path / name).read_text() for name in ("ca.pem", "ca.crl.pem"))
@@ -439,7 +438,7 @@ def test_how_far_a_replacement_is(folder: Folder, folders: list[str], stage: str
 
 def test_a_ca_whose_key_is_elsewhere_brings_its_list(folder: Folder) -> None:
     (folder.path / "ca.key").unlink()
-    about = {"brought": True, "curve": "secp384r1", "passphrase": ""}
+    about = {"provided": True, "curve": "secp384r1", "passphrase": ""}
     remedy = "have the authority sign one and put it at CA/ca.crl.pem (PEM)"
     assert folder.problems(**about) == [
         f"CA/ca.crl.pem has no revocation list of CA/ca.pem, whose key is not here: {remedy}"
@@ -456,12 +455,12 @@ def test_a_ca_whose_key_is_elsewhere_brings_its_list(folder: Folder) -> None:
     ]
 
 
-def test_a_ca_that_was_to_be_brought_is_never_made(tmp_path: Path) -> None:
+def test_a_ca_that_is_made_elsewhere_is_never_made(tmp_path: Path) -> None:
     (tmp_path / "ca").mkdir()
-    answer = internal_ca_state.state({**WANTED, "path": str(tmp_path / "ca"), "brought": True}, NOW)
+    answer = internal_ca_state.state({**WANTED, "path": str(tmp_path / "ca"), "provided": True}, NOW)
     assert answer["problems"] == [
-        f"{tmp_path}/ca/ca.pem is not there, and internal_ca_brought says that it was made elsewhere: put it there, or "
-        "take internal_ca_brought away to have one made"
+        f"{tmp_path}/ca/ca.pem is not there, and internal_ca_external says that it was made elsewhere: put it there, "
+        "or take internal_ca_external away to have one made"
     ]
 
 
@@ -479,7 +478,7 @@ def intermediate(folder: Folder) -> tuple[ec.EllipticCurvePrivateKey, x509.Certi
 
 def test_an_intermediate_ca_comes_with_what_is_above_it(folder: Folder) -> None:
     key, root = intermediate(folder)
-    about = {"brought": True}
+    about = {"provided": True}
     above = "write those above it there, the root last"
     assert folder.problems(**about) == [
         f"CA/ca.pem is signed by another authority, and CA/parents.pem is not there: {above}"
@@ -629,10 +628,10 @@ def test_inputs_change_when_the_ca_is_replaced(folder: Folder, words: list[str])
     assert made.exists() is not bool(words)
     if made.exists():
         certificate = x509.load_pem_x509_certificate(made.read_bytes())
-        assert internal_ca_state.constraints_of(certificate)[0] == ["lab.test", "new.test"]
+        assert name_constraints.constraints_of(certificate)[0] == ["lab.test", "new.test"]
         assert_is_sound(made.parent, certificate)
         # The one that it replaces was encrypted as cheaply as OpenSSL does by default.
-        assert internal_ca_state.cheap_keys(folder.path) == []
+        assert ca_folder.cheap_keys(folder.path) == []
 
 
 def assert_is_sound(folder: Path, certificate: x509.Certificate) -> None:
@@ -656,7 +655,7 @@ def assert_is_sound(folder: Path, certificate: x509.Certificate) -> None:
 
 def test_a_key_costs_who_guesses_its_passphrase(folder: Folder) -> None:
     file = folder.path / "ca.key"
-    assert folder.state(brought=True)["cheap_keys"] == []
+    assert folder.state(provided=True)["cheap_keys"] == []
     assert folder.state()["cheap_keys"] == [str(file)]
     assert internal_ca_key.settle(file, b"correct horse", "secp256r1", True) == "encrypted anew, with scrypt"
     assert folder.state()["cheap_keys"] == [str(file)], "check mode changed something"

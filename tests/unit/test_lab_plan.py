@@ -387,7 +387,7 @@ def inspected(running: bool = True, **replaced: str) -> dict[str, Any]:
 )
 def test_a_container_stands_if_it_was_made_by_the_same_words(standing: dict[str, Any], expected: bool) -> None:
     (container,) = lab_plan.plan_containers("lab", [WEB], "cafe", COMMON)
-    assert lab_plan.stands(container, standing) is expected
+    assert lab_plan.is_current(container, standing) is expected
 
 
 def test_a_container_without_limits_of_its_own_stands() -> None:
@@ -395,7 +395,7 @@ def test_a_container_without_limits_of_its_own_stands() -> None:
     standing = inspected()
     words = standing["Config"]["CreateCommand"]
     del words[words.index("--ulimit") : words.index("--ulimit") + 2]
-    assert lab_plan.stands(container, standing)
+    assert lab_plan.is_current(container, standing)
 
 
 STANDING = network("gatehouse-lab-private", "10.20.0.0/24", "podman1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -47,6 +48,14 @@ def test_a_folder_that_others_may_enter_is_refused(folder: Path, mode: int) -> N
     folder.chmod(mode)
     with pytest.raises(lock.LockedError, match="root alone may enter"), lock.locked("shop"):
         pass
+
+
+def test_a_folder_of_somebody_else_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.mkdir(mode=0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+    with pytest.raises(lock.LockedError, match="root alone may enter"), lock.locked("shop"):
+        pass
+    assert list(folder.iterdir()) == []
 
 
 def test_no_link_is_followed(folder: Path, tmp_path: Path) -> None:

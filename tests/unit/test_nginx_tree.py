@@ -133,8 +133,8 @@ def test_a_secret_with_another_mode_is_damage(store: Any, readers: int, mode: in
     store.create(name, texts)
     path = store.trees / name / "secrets/users"
     path.chmod(mode)
-    told = f"# {stat.filemode(0o100000 | mode)} of user {os.geteuid()}, group {readers}\nann:$6$hash\n"
-    assert store.read(name)["secrets/users"] == told
+    said = f"# {stat.filemode(0o100000 | mode)} of user {os.geteuid()}, group {readers}\nann:$6$hash\n"
+    assert store.read(name)["secrets/users"] == said
 
 
 def test_a_secret_of_another_group_is_damage(store: Any, readers: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +145,7 @@ def test_a_secret_of_another_group_is_damage(store: Any, readers: int, monkeypat
     assert store.read(name)["secrets/users"].startswith("# -rw-r----- of user")
 
 
-def test_a_diff_tells_that_a_secret_changed_and_not_what_it_is() -> None:
+def test_a_diff_shows_that_a_secret_changed_and_not_what_it_is() -> None:
     before = nginx_store.conceal({"active/secrets/users": "ann:$6$old\n", "active/a": "1\n"}, "former")
     after = nginx_store.conceal({"active/secrets/users": "ann:$6$new\n", "active/a": "2\n"}, "new")
     assert [action.unified(entry) for entry in action.differences(before, after)] == [
@@ -267,12 +267,12 @@ def test_the_error_log_is_read_from_where_it_was(tmp_path: Path) -> None:
     assert [bool(nginx_server.BIND_RETRY.search(line)) for line in expected] == [True, False]
 
 
-def test_a_command_that_fails_or_hangs_is_told(tmp_path: Path) -> None:
+def test_a_command_that_fails_or_hangs_is_reported(tmp_path: Path) -> None:
     server = nginx_server.Server(tmp_path / "error.log", 1)
-    with pytest.raises(RefusedError, match=r"^told$"):
-        server.call("sh", "-c", "echo told >&2; exit 3")
-    with pytest.raises(RefusedError, match=r"^nginx: \[emerg\] told$"):
-        server.call("sh", "-c", "echo '2026/11/21 23:17:39 [emerg] 9463#9463: told' >&2; exit 1")
+    with pytest.raises(RefusedError, match=r"^said$"):
+        server.call("sh", "-c", "echo said >&2; exit 3")
+    with pytest.raises(RefusedError, match=r"^nginx: \[emerg\] said$"):
+        server.call("sh", "-c", "echo '2026/11/21 23:17:39 [emerg] 9463#9463: said' >&2; exit 1")
     with pytest.raises(RefusedError, match=r"`false` ended with 1"):
         server.call("false")
     with pytest.raises(RefusedError, match="`sleep 9` did not end within 1 s"):

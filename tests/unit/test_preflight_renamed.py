@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLE: dict[str, Any] = yaml.safe_load((ROOT / "roles/preflight/files/renamed.yml").read_text())
 
 
-def found(judge: Callable[..., list[Any]], *arguments: Any) -> list[tuple[Any, ...]]:
+def found(judge: Callable[..., list[dict[str, Any]]], *arguments: Any) -> list[tuple[Any, ...]]:
     """Return (path, problem, remedy) of what a check says."""
     said = judge(*arguments)
     assert all(one["level"] == "error" for one in said)

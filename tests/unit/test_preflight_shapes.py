@@ -9,6 +9,7 @@ from ansible_collections.gatehouse.core.plugins.module_utils.preflight.environme
     group_problems,
     ownerless_files,
     purge_problems,
+    service_problems,
     unclaimed_groups,
     unread_variables,
     weak_secrets,
@@ -151,7 +152,7 @@ def test_a_name_that_the_wiring_misses_is_to_be_written_in_group_vars() -> None:
     ]
 
 
-def test_a_name_that_another_problem_tells_of_is_said_once() -> None:
+def test_a_name_that_another_problem_names_is_said_once() -> None:
     host = problem("host p1 has no public_address", "env/hosts.yml:4")
     wired = problem("v uses public_address, which is not defined", "env/wiring.yml:9", "public_address")
     assert without_wiring([host, wired], False) == [host]
@@ -222,9 +223,9 @@ def test_a_port_that_the_members_host_does_not_open_is_found() -> None:
     at = ("proxy_upstreams", 0, "members")
     assert said(closed_ports([{"name": "shop", "members": members}], opened)) == [
         (*at, 1, "port", "5000 of member w1 is closed on host w1, whose firewall opens 443",
-         "write 443, or add it to firewall_services of w1"),
+         "write 443, or open it in extra_services of w1"),
         (*at, 2, "port", "80 of member w2 is closed on host w2, whose firewall opens none",
-         "add it to firewall_services of w2"),
+         "open it in extra_services of w2"),
     ]  # fmt: skip
 
 
@@ -252,3 +253,21 @@ def test_a_folder_of_source_is_there(tmp_path: Any) -> None:
     assert level == "warning"
     assert text.startswith("has no source: ")
     assert found({}, "../shop") == [("error", "../shop is relative, and each playbook would begin elsewhere")]
+
+
+@pytest.mark.parametrize(
+    ("service", "found"),
+    [
+        ({"name": "a", "port": 1}, []),
+        ({"name": "a", "ports": "1-2", "protocol": "udp"}, []),
+        ({"name": "a", "protocol": "vrrp"}, []),
+        ({"name": "a"}, [("firewall_services", 0, "has no port", "write port: 9100, or ports: 9100-9110")]),
+        ({"port": 1, "ports": "1-2"}, [("firewall_services", 0, "ports", "is there beside port", "keep one of them")]),
+        (
+            {"port": 1, "protocol": "gre"},
+            [("firewall_services", 0, "port", "has no meaning with gre", "leave it out")],
+        ),
+    ],
+)
+def test_a_service_has_ports_where_its_protocol_has(service: Any, found: Any) -> None:
+    assert said(service_problems([service])) == found

@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import struct
 import subprocess
@@ -506,6 +507,75 @@ def test_no_control_character_arrives_in_a_pipe_nor_in_the_log(tmp_path: Path, a
         assert not [one for one in uncoloured if one not in "\n\t" and unicodedata.category(one) in ("Cc", "Cf", "Cs")]
     assert shown.count(rb"\x1b]0;owned\x07\x1b[2J\x1b]52;c;QUFB\x07\x9b31m\x7f\u202egnp") >= 4
     assert b"\x1b[0;32m+" in shown, "Ansible's own colours are gone"
+
+
+DOCUMENT = r"""
+- name: Read
+  hosts: all
+  gather_facts: false
+  ignore_unreachable: true
+  vars:
+    prints_document: true
+  tasks:
+    - {name: Read, result: {changed: false, warn: Beware.}}
+    - ping:
+      vars: {ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1}
+      when: inventory_hostname == 'b'
+- name: Show
+  hosts: all
+  gather_facts: false
+  vars:
+    prints_document: true
+  tasks:
+    - gatehouse.core.document: {lines: "{{ lines }}", remarks: ["3 lines were cut\e[2J"]}
+      run_once: true
+      vars:
+        lines: [one, {text: "two\e[2J", color: red}, "", "{{ {'a': [1]} | to_json }}"]
+    - {fail: {msg: Broken.}, run_once: true, when: fails | default(false)}
+"""
+
+
+@pytest.mark.parametrize("arguments", [(), ("-v",), ("-e", "fails=true")], ids=["plain", "verbose", "failing"])
+def test_stdout_has_the_document_alone(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """What Ansible says of the run is on stderr, an unreachable host that is a row of the document on neither."""
+    shown = subprocess.run(
+        command(tmp_path, DOCUMENT, *arguments), env=environment(tmp_path, CI="1"),
+        capture_output=True, stdin=subprocess.DEVNULL, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    document = [
+        line for line in shown.stdout.splitlines() if not line.startswith("Using ")
+    ]  # by -v, before any callback
+    assert document == ["one", r"two\x1b[2J", "", '{"a": [1]}']
+    assert "Beware." in shown.stderr
+    assert r"3 lines were cut\x1b[2J" in shown.stderr
+    assert ("Broken." in shown.stderr, shown.returncode) == ("fails=true" in arguments, 2 * ("fails=true" in arguments))
+    if arguments != ("-v",):
+        assert "UNREACHABLE" not in shown.stderr
+        assert "PLAY" not in shown.stderr
+        assert "changed" not in shown.stderr.partition("TASK")[0]
+
+
+def test_a_document_on_a_terminal_has_colours_and_a_status_line_before(tmp_path: Path) -> None:
+    screen = on_terminal(tmp_path, DOCUMENT)
+    assert [line for line in screen.lines if "WARNING" not in line] == [
+        "one", r"two\x1b[2J", '{"a": [1]}', r"3 lines were cut\x1b[2J"
+    ]  # fmt: skip
+    assert any(status.startswith("  Read: ") for status in screen.statuses)
+    variables = environment(tmp_path) | {"ANSIBLE_NOCOLOR": "", "ANSIBLE_FORCE_COLOR": "1"}
+    coloured = subprocess.run(command(tmp_path, DOCUMENT), env=variables, capture_output=True, timeout=120, check=True)
+    assert coloured.stdout.startswith(b"one\n\x1b[0;31mtwo\\x1b[2J")
+
+
+def test_a_reader_may_leave_before_the_document_ends(tmp_path: Path) -> None:
+    """As `head -n 1` and a pager do: the pipe is closed while 2 MB are written."""
+    many = DOCUMENT.replace("lines: [one,", "lines: [one, \"{{ 'x' * 2000000 }}\",")
+    line = f"{shlex.join(command(tmp_path, many))} | head -n 1; echo ${{PIPESTATUS[0]}}"
+    shown = subprocess.run(
+        ["bash", "-c", line], env=environment(tmp_path), capture_output=True, text=True, timeout=120, check=True
+    )
+    assert shown.stdout == "one\n0\n"
+    assert "Broken pipe" not in shown.stderr
+    assert "Exception" not in shown.stderr
 
 
 PLAIN = """

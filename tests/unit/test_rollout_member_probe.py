@@ -46,7 +46,7 @@ def probe() -> Any:
 
 
 class Member(BaseHTTPRequestHandler):
-    """Answers what its server is told to, and remembers what it was asked."""
+    """Answers what its server is set to, and remembers what it was asked."""
 
     def do_GET(self) -> None:
         server: Any = self.server
@@ -100,7 +100,7 @@ def test_a_good_answer_is_no_problem(probe: Any, serve: Serve) -> None:
         ((302, ""), {}, "status 302"),
     ],
 )
-def test_another_answer_is_told(probe: Any, serve: Serve, answer: Any, options: Any, problem: str) -> None:
+def test_another_answer_is_reported(probe: Any, serve: Serve, answer: Any, options: Any, problem: str) -> None:
     assert probe.probe(serve(answer)[1], {**OPTIONS, **options}) == problem
 
 
@@ -210,3 +210,38 @@ def test_a_member_behind_mtls_is_verified_and_shown_the_proxys_certificate(
     other = Authority(tmp_path, "others")
     assert "certificate verify failed" in probe.probe(endpoint, {**options, "ca": str(other.ca)})
     assert probe.probe(endpoint, {**options, "ca": str(tmp_path / "none.pem")}).startswith("no TLS with ")
+
+
+def test_a_report_asks_each_once_at_the_same_time_and_fails_for_none(probe: Any, serve: Serve) -> None:
+    class Slow(Member):
+        def do_GET(self) -> None:
+            time.sleep(0.5)
+            super().do_GET()
+
+    gate = {"path": "/up", "status": 204, "body": ""}
+    _, good = serve((204, ""), member="good", gate=gate)
+    _, bad = serve((500, "no database"), member="bad", gate=gate)
+    ungated = [serve(answer, member=f"web{answer[0]}", gate={})[1] for answer in ((404, ""), (502, ""))]
+    gone, slow = dict(good, member="gone", port=1), []
+    for number in range(4):
+        server, endpoint = serve((204, ""), member=f"slow{number}", gate=gate)
+        server.RequestHandlerClass = Slow
+        slow.append(endpoint)
+    began = time.monotonic()
+    found = {one["member"]: one for one in probe.report([good, bad, *ungated, gone, *slow], OPTIONS)}
+    assert time.monotonic() - began < 1.5
+    assert {name: (one["status"], one["problem"]) for name, one in found.items() if "slow" not in name} == {
+        "good": (204, ""),
+        "bad": (500, "status 500: no database"),
+        "web404": (404, ""),
+        "web502": (502, "status 502"),
+        "gone": (0, "Connection refused"),
+    }
+    assert all(found[f"slow{number}"]["ms"] >= 500 for number in range(4))
+    assert good["upstream"] == found["good"]["upstream"] == "shop"
+
+
+def test_a_report_names_the_files_that_it_cannot_use(probe: Any, serve: Serve) -> None:
+    _, endpoint = serve((200, ""), transport="https")
+    [found] = probe.report([endpoint], {**OPTIONS, "ca": "/no/ca.pem"})
+    assert (found["status"], found["problem"].partition(" and ")[0]) == (0, "no TLS with /no/ca.pem, ")

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.gatehouse.core.plugins.module_utils import member_turns
 from cryptography import x509
 
 # pytest imports by file here (--import-mode=importlib), so a neighbour must be made known.
@@ -35,7 +36,6 @@ def load(name: str, path: Path) -> ModuleType:
     return module
 
 
-load("ansible.module_utils.gatehouse_door", ROLE / "module_utils" / "gatehouse_door.py")
 site_probe = load("site_probe", ROLE / "library" / "site_probe.py")
 
 NAME = "shop.lab.test"
@@ -307,8 +307,8 @@ def test_plain_http_does_what_the_site_says(
     server = proxy()
     server.redirect = lambda host: answer
     site = {"name": "shop", "server_names": [NAME], "locations": [{"path": "/", "upstream": "shop"}], **more}
-    told = f"shop on proxy1: http://shop.lab.test/ {message.format(port=server.http_port)}"
-    assert problems(server, authority, sites=[site]) == ([told] if message else [])
+    reported = f"shop on proxy1: http://shop.lab.test/ {message.format(port=server.http_port)}"
+    assert problems(server, authority, sites=[site]) == ([reported] if message else [])
 
 
 def test_a_site_that_refuses_plain_http_lets_the_client_go(proxy: Any, authority: Authority) -> None:
@@ -318,7 +318,7 @@ def test_a_site_that_refuses_plain_http_lets_the_client_go(proxy: Any, authority
         assert problems(proxy(), authority, sites=[site], http_port=free.getsockname()[1]) == []
 
 
-def test_nobody_listens_is_told_once(proxy: Any, authority: Authority) -> None:
+def test_nobody_listens_is_reported_once(proxy: Any, authority: Authority) -> None:
     locations = [{"path": "/", "upstream": "shop"}]
     site = {"name": "shop", "server_names": [NAME, "www.lab.test"], "locations": locations}
     with socket.socket() as free:
@@ -337,7 +337,7 @@ def test_no_tls_on_the_port(proxy: Any, authority: Authority) -> None:
     ]
 
 
-def test_all_problems_of_all_proxies_are_told(proxy: Any, authority: Authority) -> None:
+def test_all_problems_of_all_proxies_are_reported(proxy: Any, authority: Authority) -> None:
     server = proxy("other.lab.test")
     server.redirect = lambda host: (200, {})
     proxies = [{"name": f"proxy{n}", "address": "127.0.0.1"} for n in (1, 2)]
@@ -398,17 +398,17 @@ def as_module(capsys: pytest.CaptureFixture[str]) -> AsModule:
     return run
 
 
-def test_the_module_fails_with_the_list_and_check_mode_only_tells(
+def test_the_module_fails_with_the_list_and_check_mode_only_reports(
     proxy: Any, authority: Authority, as_module: AsModule
 ) -> None:
     server = proxy()
     server.redirect = lambda host: (200, {})
     failed = as_module(question(server, authority))
     assert failed["failed"]
-    head, told_by_failure = failed["msg"].split("\n- ")
+    head, said_by_failure = failed["msg"].split("\n- ")
     assert head == "1 problem seen from outside:"
-    told = as_module(question(server, authority), check=True)
-    assert (told.get("failed"), told["changed"], told["problems"]) == (None, False, [told_by_failure])
+    reported = as_module(question(server, authority), check=True)
+    assert (reported.get("failed"), reported["changed"], reported["problems"]) == (None, False, [said_by_failure])
 
 
 def test_check_mode_is_skipped_on_a_fresh_estate(proxy: Any, authority: Authority, as_module: AsModule) -> None:
@@ -443,11 +443,11 @@ def test_a_ca_file_without_a_certificate(proxy: Any, authority: Authority, as_mo
     ],
 )
 def test_upstream_addr_is_read_as_nginx_writes_it(trace: str, expected: tuple[list[str], str]) -> None:
-    assert site_probe.answered_by(trace) == expected
+    assert member_turns.answered_by(trace) == expected
 
 
 def test_a_member_by_ipv6_is_written_as_nginx_writes_it() -> None:
-    assert site_probe.endpoints({"address": "2001:DB8::1", "port": 80}) == ["[2001:db8::1]:80"]
+    assert member_turns.endpoints({"address": "2001:DB8::1", "port": 80}) == ["[2001:db8::1]:80"]
 
 
 def test_a_member_is_known_by_its_socket_and_by_every_address_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -458,7 +458,7 @@ def test_a_member_is_known_by_its_socket_and_by_every_address_of_its_name(monkey
             raise OSError
         return [(0, 0, 0, "", (address, 0)) for address in found[name]]
 
-    monkeypatch.setattr(site_probe.socket, "getaddrinfo", resolve)
-    assert site_probe.endpoints({"address": "unix:/run/web.sock"}) == ["unix:/run/web.sock"]
-    assert site_probe.endpoints({"address": "web", "port": 80}) == ["10.0.0.1:80", "10.0.0.2:80", "[fd00::1]:80"]
-    assert site_probe.endpoints({"address": "gone", "port": 80}) == []
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert member_turns.endpoints({"address": "unix:/run/web.sock"}) == ["unix:/run/web.sock"]
+    assert member_turns.endpoints({"address": "web", "port": 80}) == ["10.0.0.1:80", "10.0.0.2:80", "[fd00::1]:80"]
+    assert member_turns.endpoints({"address": "gone", "port": 80}) == []

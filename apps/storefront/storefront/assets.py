@@ -1,7 +1,7 @@
 """Static files under names that carry their content's hash, so that a cache may keep them for a year.
 
 A release's files all have one fixed modification time (its archive is reproducible), so neither `Last-Modified` nor an
-ETag made from time and size would tell two releases apart: the ETag here is the content's own hash.
+ETag made from time and size would differ between two releases: the ETag here is the content's own hash.
 """
 
 import hashlib

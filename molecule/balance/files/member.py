@@ -1,4 +1,4 @@
-"""A member that tells who it is and counts what it is asked; a test tells it to fail, to hang or to be slow.
+"""A member that says who it is and counts what it is asked; a test has it fail, hang or be slow.
 
 GET and POST on any path answer `name address` and are counted. PUT takes JSON: {"status": 500} to answer so,
 {"seconds": 30} to wait before; it also forgets the counts. GET /counts answers {"requests", "connections", "posts"}.
@@ -47,7 +47,7 @@ class Member(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_GET(self) -> None:
-        """Answer who this is and where it was reached, as it is told to behave."""
+        """Answer who this is and where it was reached, as it is set to behave."""
         if self.path == "/counts":
             self.answer(200, json.dumps({**counts, "posts": posts}))
             return
@@ -67,10 +67,10 @@ class Member(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_PUT(self) -> None:
-        """Behave as told from now on, and forget the counts."""
-        told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        """Behave as asked from now on, and forget the counts."""
+        reported = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with lock:
-            behaviour.update(USUAL | told)
+            behaviour.update(USUAL | reported)
             counts.clear()
             posts.clear()
         self.answer(200, "")

@@ -1,9 +1,9 @@
-"""The scripted origin of the scenario `cache`: what it answers stands in the path of the request.
+"""The scripted origin of the scenario `cache`: what it answers is in the path of the request.
 
 `/x/<id>/<base64url of JSON>` holds a list of answers; the n-th request of an id gets the n-th, later ones the last:
 {status, headers: [[name, value]], body or size, ranges: true, delay (seconds), fault: close | truncate}. In values of
 headers {now}, {now-60}, {rfc850+60} and {asctime+60} become dates. Each answer carries `Origin-Count` (requests of this
-id so far) and `Origin-Saw` (conditions that came). `/seen/<id>` tells how often an id was asked for.
+id so far) and `Origin-Saw` (conditions that came). `/seen/<id>` says how often an id was asked for.
 """
 
 from __future__ import annotations

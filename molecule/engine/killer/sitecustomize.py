@@ -12,7 +12,7 @@ seen = 0
 
 
 def visible(event: str, arguments: tuple[Any, ...]) -> bool:
-    """Tell whether a step changes /etc/nginx, starts a command or signals nginx."""
+    """Return whether a step changes /etc/nginx, starts a command or signals nginx."""
     if event == "open":
         return str(arguments[0]).startswith("/etc/nginx/") and bool(arguments[2] & (os.O_WRONLY | os.O_CREAT))
     if event == "subprocess.Popen":

@@ -21,8 +21,8 @@ class Sniffer(BaseHTTPRequestHandler):
             self.end_headers()
             self.rfile.read()
             return
-        told = {"inside": True, **{name.lower(): value for name, value in self.headers.items()}}
-        body = json.dumps(told).encode()
+        reported = {"inside": True, **{name.lower(): value for name, value in self.headers.items()}}
+        body = json.dumps(reported).encode()
         self.send_response(200)
         for target in parse_qs(urlsplit(self.path).query).get("accel", ()):
             self.send_header("X-Accel-Redirect", target)

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
-# What an application tells of itself, and what it had better leave to the proxy.
+# What an application says of itself, and what it had better leave to the proxy.
 TALK = {
     "X-Powered-By": "PHP/5.6",
     "X-Runtime": "0.01",

@@ -16,7 +16,7 @@ SUM = re.compile(r"([0-9a-f]{64})(\s.*)?", re.DOTALL)
 
 
 def sidecar_sha256(archive: Path) -> str:
-    """Give the SHA-256 that stands beside the archive; '' if neither is there."""
+    """Give the SHA-256 that is beside the archive; '' if neither is there."""
     sidecar = archive.with_name(archive.name + ".sha256")
     if not sidecar.is_file():
         if archive.is_file():
@@ -41,7 +41,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         options = dict(self._task.args)
         archive = Path(str(options.pop("archive", "")))
         if options.get("state", "released") in OF_THE_ARCHIVE:
-            # A build names its inputs. Without a sum it is still to come (check mode), and the sidecar that stands
+            # A build names its inputs. Without a sum it is still to come (check mode), and the sidecar that is
             # there belongs to the archive it is going to replace.
             if not options.get("sha256") and not options.get("inputs"):
                 options["sha256"] = sidecar_sha256(archive)

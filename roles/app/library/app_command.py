@@ -36,7 +36,7 @@ options:
     type: str
     required: true
   command:
-    description: A list, or a line that is split as a shell would; a program with a relative path stands in the release.
+    description: A list, or a line that is split as a shell would; a program with a relative path is in the release.
     type: raw
     required: true
   timeout:

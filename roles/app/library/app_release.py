@@ -56,7 +56,7 @@ options:
     type: str
     default: ''
   archive:
-    description: Path of the archive on the controller; its SHA-256 stands beside it in C(<archive>.sha256).
+    description: Path of the archive on the controller; its SHA-256 is beside it in C(<archive>.sha256).
     type: str
     default: ''
   sha256:
@@ -64,17 +64,17 @@ options:
     type: str
     default: ''
   inputs:
-    description: What the archive was built from; lets check mode tell whether a build would change anything.
+    description: What the archive was built from; lets check mode say whether a build would change anything.
     type: str
     default: ''
   state:
     description:
       - V(released) runs this version.
-      - V(staged) unpacks it beside the others and tells in C(pending) what V(released) would do; what runs stays.
+      - V(staged) unpacks it beside the others and says in C(pending) what V(released) would do; what runs stays.
       - V(migrated) runs O(migrate) in the release that is staged.
-      - V(put_back) undoes the last V(released) or V(rolled_back) and marks the release that it had brought as failed.
+      - V(put_back) undoes the last V(released) or V(rolled_back) and marks the release that it had activated as failed.
       - V(rolled_back) runs O(release), with unit and environment as they are.
-      - V(listed) changes nothing and tells in C(releases) what there is.
+      - V(listed) changes nothing and says in C(releases) what there is.
     type: str
     choices: [released, staged, migrated, put_back, rolled_back, listed]
     default: released
@@ -365,7 +365,7 @@ class Deployment:
             self.releases.link("previous", former)
 
     def deploys(self) -> bool:
-        """Tell whether this run is a deployment: going back makes no release newer than it was."""
+        """Return whether this run is a deployment: going back makes no release newer than it was."""
         return bool(self.options["state"] != "rolled_back")
 
     def remember(self, former: str, release: str, before: list[ManagedFile], began: float) -> None:
@@ -491,7 +491,7 @@ class Deployment:
             self.releases.sweep()
 
     def release_id(self) -> str:
-        """Give the id of the release that is asked for; '' in check mode if only a build would tell."""
+        """Give the id of the release that is asked for; '' in check mode if only a build would show it."""
         options = self.options
         if options["sha256"]:
             return f"{options['version']}-{options['sha256'][:8]}"
@@ -501,7 +501,7 @@ class Deployment:
         return current if same and current.rpartition("-")[0] == options["version"] else ""
 
     def lacks(self, release: str) -> bool:
-        """Tell whether this host has to unpack the release: it is not here, was edited, or shares other paths."""
+        """Return whether this host has to unpack the release: it is not here, was edited, or shares other paths."""
         record = self.releases.recorded(release) if release else {}
         sha256 = self.options["sha256"]
         other = bool(sha256 and record.get("sha256") != sha256)
@@ -612,7 +612,7 @@ class Deployment:
             steps[state]()
         return True
 
-    def tell(self, text: str) -> None:
+    def write_journal(self, text: str) -> None:
         """Write to the host's journal (`journalctl -t gatehouse`), which is kept and forwarded as all else there."""
         if not self.check_mode:
             syslog.openlog("gatehouse")
@@ -673,7 +673,7 @@ def main() -> None:
     ):
         if options[field] and not re.fullmatch(pattern, options[field]):
             module.fail_json(msg=f"{field} is {options[field]!r}; it names files: it must match {pattern}")
-    # Ansible hides each secret wherever it stands in a result: a `20` would hide half of the status 200.
+    # Ansible hides each secret wherever it is in a result: a `20` would hide half of the status 200.
     for name, value in options["secrets"].items():
         if 0 < len(str(value)) < SHORTEST_SECRET:
             module.fail_json(
@@ -694,10 +694,10 @@ def main() -> None:
             shown = deployment.service.show()
             listed = deployment.releases.listed()
     except (ArchiveError, LockedError, ServiceError, OSError, ValueError) as error:
-        deployment.tell(f"{options['state']} failed: {error}")
+        deployment.write_journal(f"{options['state']} failed: {error}")
         module.fail_json(msg=str(error), actions=deployment.actions, log=deployment.log, answers=deployment.answers)
     for action in deployment.actions:
-        deployment.tell(action)
+        deployment.write_journal(action)
     if shown["DropInPaths"]:
         module.warn(
             f"{deployment.service.unit} is changed by files that Gatehouse does not write: {shown['DropInPaths']}"

@@ -22,7 +22,7 @@ module: app_standby
 short_description: Ensure that an application has a standby, or has none
 description:
   - A standby is the release that runs now, a second time, as a unit of its own (C(<name>-standby.service)) with the
-    same account, settings and sandbox, on another port, which C(APP_PORT) tells it. Requests can go there while the
+    same account, settings and sandbox, on another port, which is in C(APP_PORT). Requests can go there while the
     application itself is changed.
   - A host whose application does not run gets none.
   - It is enabled, so that it comes back after a reboot, until V(stopped) removes it.
@@ -184,7 +184,7 @@ class Standby:
             ManagedFile(rules, wanted, 0o644).write()
 
     def stopped(self) -> bool:
-        """Have none; tell whether anything was done."""
+        """Have none; return whether anything was done."""
         files = self.files()
         if not any(file.differs() for file in files) and self.service.show()["ActiveState"] in ("", "inactive"):
             return False

@@ -3,35 +3,26 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import posixpath
-import shutil
-import subprocess
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.gatehouse_archive import (
-    EPOCH,
     VERSION,
     ArchiveError,
     file_sha256,
-    inner_target,
     left_out_lines,
-    matches,
-    matching,
     tree_files,
     write_archive,
 )
-from ansible.module_utils.gatehouse_build_log import Findings
+from ansible.module_utils.gatehouse_build_command import execute
+from ansible.module_utils.gatehouse_build_files import folder, locked, names, private, replace, scratch
+from ansible.module_utils.gatehouse_packing import chosen, refuse_broken, refuse_machine
 from ansible.module_utils.gatehouse_secrets import BUILD_ONLY, refuse_secrets
-from ansible.module_utils.gatehouse_sources import chosen_source, without_credentials
+from ansible.module_utils.gatehouse_sources import chosen_source
 from ansible_collections.gatehouse.core.plugins.module_utils import sandbox
 
 DOCUMENTATION = r"""
@@ -170,90 +161,11 @@ origin:
   returned: always
 """
 
-LOCK_WAIT = 1800
 # What a recipe says where it says nothing.
 RECIPE: dict[str, Any] = {
     "fetch": [], "commands": [], "environment": {}, "path": [], "tools": {}, "files": {}, "exclude": [], "include": [],
     "strip": [], "own_exclude": [], "own_include": [],
 }  # fmt: skip
-# Why something of the source is not packed, where no pattern says it.
-NOT_INCLUDED, FOR_THE_BUILD = "not what is packed of this runtime's releases", "read by the build only"
-
-
-@contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """Hold an exclusive lock on `file`; another play that builds the same release waits, half an hour at most."""
-    with private(file).open("w") as stream:
-        deadline = time.monotonic() + LOCK_WAIT
-        while True:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    raise ArchiveError(
-                        f"another build has held {file} for {LOCK_WAIT} s: end it and try again"
-                    ) from error
-                time.sleep(0.5)
-        yield
-
-
-def replace(file: Path, text: str) -> None:
-    """Write a small file in one step."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    private(temporary).write_text(text)
-    temporary.replace(file)
-
-
-def private(file: Path) -> Path:
-    """Make an empty file unless it is there, for the account and its group; whatever the umask, it has 0640."""
-    file.touch(mode=0o640)
-    file.chmod(0o640)
-    return file
-
-
-def folder(path: Path) -> Path:
-    """Make a folder that is the account's and its group's; others lose what they may do in one that is there."""
-    path.mkdir(parents=True, exist_ok=True, mode=0o750)
-    about = path.stat()
-    if about.st_uid == os.geteuid() and about.st_mode & 0o007:
-        path.chmod(about.st_mode & 0o7770)
-    return path
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """Make a temporary folder, and remove it however a build left it; nothing is followed out of it."""
-    path = Path(tempfile.mkdtemp(prefix="gatehouse-build-"))
-    try:
-        yield path
-    finally:
-        for _, folders, _, base in os.fwalk(path):
-            for name in folders:
-                # A folder that may not be entered; by descriptor, since what ran in it may still be about to end.
-                with suppress(OSError):
-                    inner = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY, dir_fd=base)
-                    try:
-                        Path(f"/proc/self/fd/{inner}").chmod(0o700)
-                    finally:
-                        os.close(inner)
-        shutil.rmtree(path)
-
-
-def names(root: Path) -> set[str]:
-    """Give the paths of all that is no folder below `root`, links among them."""
-    found = set()
-    for base, folders, files in os.walk(root):
-        links = [name for name in folders if Path(base, name).is_symlink()]
-        found |= {Path(base, name).relative_to(root).as_posix() for name in (*files, *links)}
-    return found
-
-
-def variable(name: str, value: Any) -> str:
-    """Give the text of a variable of the environment; a boolean as in YAML."""
-    if not isinstance(value, (str, int, float)):
-        raise ArchiveError(f"app_build_environment.{name} must be text, a number or a boolean: write it as text")
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class Build:
@@ -286,7 +198,7 @@ class Build:
         self.refuse_moved(self.recorded().get("origin") or {})
 
     def recorded(self) -> dict[str, Any]:
-        """Give what stands beside the archive; nothing where that cannot be read."""
+        """Give what is beside the archive; nothing where that cannot be read."""
         try:
             record = json.loads(self.record.read_text())
         except (OSError, ValueError):
@@ -314,7 +226,7 @@ class Build:
         return sha256 if good else ""
 
     def noted(self, sha256: str) -> dict[str, Any]:
-        """Give what stands beside the archive: what it was built from, and its sum."""
+        """Give what is beside the archive: what it was built from, and its sum."""
         named = {key: self.options[key] for key in ("name", "version")}
         built = {"inputs": self.inputs, "origin": self.source.origin, "sha256": sha256}
         return {**named, **built, "left_out": left_out_lines(self.left_out)}
@@ -334,58 +246,18 @@ class Build:
                 box = sandbox.Sandbox(work, temporary, cache)
                 box.add_tools(self.options["tools"])
                 for command in fetch:
-                    self.execute(box, [str(word) for word in command], fetch=True)
+                    execute(self.options, box, [str(word) for word in command], True, self.log)
                 # Dependencies bring keys for their own tests.
                 fetched = names(work) - own
                 self.add_files(work)
                 for command in commands:
-                    self.execute(box, [str(word) for word in command], fetch=False)
+                    execute(self.options, box, [str(word) for word in command], False, self.log)
             self.add_files(work)
             return self.pack(work, own, fetched)
 
     def no_secrets(self) -> list[str]:
         """Give the paths of files that the inventory says are no secret; a pattern is no path."""
         return [one.lstrip("/") for one in self.options["own_include"]]
-
-    def execute(self, box: sandbox.Sandbox, command: list[str], fetch: bool) -> None:
-        """Run one build command; its output goes to the log, without the credentials of an address.
-
-        Where it fails, the lines that say why are shown, with what is missing and with the name of the log.
-        """
-        name, shown = self.options["name"], " ".join(command)
-        environment = sandbox.environment(Path(command[0]).name if fetch else "", tuple(self.options["path"]))
-        environment["SOURCE_DATE_EPOCH"] = str(EPOCH)
-        if not fetch:
-            environment |= {key: variable(key, value) for key, value in self.options["environment"].items()}
-        where = environment["PATH"]
-        # What stands in the sandbox's own folders is not there yet.
-        if "/" not in command[0] and not self.options["path"] and shutil.which(command[0], path=where) is None:
-            raise ArchiveError(
-                f"the build of {name} needs {command[0]}, which is not in {where}: install it there; uv, "
-                "node and npm come with the toolchain's locked requirements"
-            )
-        # Into a file: whatever a command writes, it takes no memory here.
-        with tempfile.TemporaryFile() as output:
-            code: int | None = None
-            with suppress(subprocess.TimeoutExpired):
-                code = subprocess.run(  # noqa: S603 (an argument list from the role, never a shell)
-                    box.words(command, fetch), env=environment, stdin=subprocess.DEVNULL, stdout=output,
-                    stderr=subprocess.STDOUT, timeout=self.options["timeout"], check=False, umask=0o022,
-                ).returncode  # fmt: skip
-            output.seek(0)
-            findings = Findings()
-            with self.log.open("a") as log:
-                log.write(without_credentials(f"$ {shown}\n"))
-                for raw in output:
-                    line = without_credentials(raw.decode(errors="replace"))
-                    log.write(line)
-                    findings.read([line])
-        if code == 0:
-            return
-        took = f"took more than {self.options['timeout']} s"
-        ran = ("failed" if code else took) + f" in the build of {name}" + ("" if fetch else " (which has no network)")
-        told = [*findings.told(), f"The whole log: {self.log}"]
-        raise ArchiveError(without_credentials(f"`{shown}` {ran}:\n") + "\n".join(told))
 
     def add_files(self, work: Path) -> None:
         """Write the recipe's own files; a link that a build has put in their way is not followed."""
@@ -403,81 +275,30 @@ class Build:
             file.write_text(content)
             file.chmod(0o755 if content.startswith("#!") else 0o644)
 
-    def chosen(self, work: Path, own: set[str], fetched: set[str]) -> list[tuple[str, Path]]:
-        """Choose what is packed, and note what of the source (`own`) is not."""
-        include, keep, unwanted = (self.options[key] for key in ("include", "own_include", "own_exclude"))
-        rooted = [pattern for pattern in unwanted if "/" in pattern]
-        files, top, stripped = [], dict[str, set[str]](), dict[str, list[str]]()
-        strip = [*self.options["strip"], *rooted]
-        for relative, file in tree_files(work, strip, keep, stripped, (sandbox.SOURCE,)):
-            why = ""
-            if not matches(relative, keep):
-                if include and not matches(relative.split("/")[0], include):
-                    why = NOT_INCLUDED
-                elif relative not in fetched:
-                    why = matching(relative, unwanted)
-            # Never, whatever is written: it is a setting of the build.
-            if matches(relative, BUILD_ONLY) and relative not in fetched:
-                why = FOR_THE_BUILD
-            if not why:
-                files.append((relative, file))
-            elif relative in own:
-                top.setdefault(why, set()).add(relative.split("/")[0] if why == NOT_INCLUDED else relative)
-        folders = own | {parent.as_posix() for relative in own for parent in Path(relative).parents}
-        for why, paths in stripped.items():
-            top.setdefault(why, set()).update(folders.intersection(paths))
-        for why, found in top.items():
-            if found:
-                self.left_out[why] = sorted({*self.left_out.get(why, []), *found})
-        return files
-
-    def refuse_broken(self, work: Path, files: list[tuple[str, Path]]) -> None:
-        """Refuse a link whose target was built and is not packed: the release would miss it."""
-        packed = {relative for relative, _ in files}
-        packed |= {parent.as_posix() for relative in packed for parent in Path(relative).parents}
-        lost = []
-        for relative, file in files:
-            if file.is_symlink() and file.exists():
-                inner = inner_target(relative, str(file.readlink()), (sandbox.SOURCE,))
-                target = posixpath.normpath(posixpath.join(posixpath.dirname(relative), inner))
-                # One that leads through another link is as good as that one.
-                if target not in packed and not any(Path(work, parent).is_symlink() for parent in Path(target).parents):
-                    lost.append(f"  {relative} -> {target}")
-        if lost:
-            raise ArchiveError(
-                f"the release of {self.options['name']} has links to what is not packed:\n" + "\n".join(lost[:20])
-                + "\nName what they lead to in app_include, or the links in app_exclude"
-            )  # fmt: skip
-
     def pack(self, work: Path, own: set[str], fetched: set[str]) -> str:
         """Pack what belongs into the release; a secret is an error, and so is a file that names this machine."""
-        files = self.chosen(work, own, fetched)
+        name = self.options["name"]
+        files, left = chosen(self.options, work, own, fetched)
+        for why, found in left.items():
+            if found:
+                self.left_out[why] = sorted({*self.left_out.get(why, []), *found})
         if not files:
             raise ArchiveError(
-                f"the build of {self.options['name']} gave no files at all: name what belongs into the release in "
-                "app_include"
+                f"the build of {name} gave no files at all: name what belongs into the release in app_include"
             )
-        self.refuse_broken(work, files)
+        refuse_broken(name, work, files)
         unknown = (file for file in files if file[0] not in fetched)
-        refuse_secrets(self.options["name"], "the release", unknown, self.no_secrets())
-        # Only the tools stand at a place of this machine's own; the source is at the same on every controller.
-        machine = str(sandbox.TOOLS).encode()
-        named = [relative for relative, file in files if not file.is_symlink() and machine in file.read_bytes()]
-        if named:
-            raise ArchiveError(
-                f"{', '.join(named[:5])} of the release of {self.options['name']} names a folder of this controller "
-                f"({sandbox.TOOLS}), so the release would differ elsewhere: if the application does not need it, name "
-                "it in app_exclude, with a slash before it"
-            )
-        handle, name = tempfile.mkstemp(dir=self.dir, prefix=f".{self.archive.name}.")
+        refuse_secrets(name, "the release", unknown, self.no_secrets())
+        refuse_machine(name, files)
+        handle, temporary = tempfile.mkstemp(dir=self.dir, prefix=f".{self.archive.name}.")
         try:
             with os.fdopen(handle, "w+b") as stream:
                 write_archive(files, stream, (sandbox.SOURCE,))
-            Path(name).chmod(0o640)
-            sha256: str = file_sha256(Path(name))
-            Path(name).replace(self.archive)
+            Path(temporary).chmod(0o640)
+            sha256: str = file_sha256(Path(temporary))
+            Path(temporary).replace(self.archive)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            Path(temporary).unlink(missing_ok=True)
             raise
         replace(self.sidecar, f"{sha256}  {self.archive.name}\n")
         replace(self.record, json.dumps(self.noted(sha256), indent=2) + "\n")

@@ -52,12 +52,12 @@ def matching(path: str, patterns: Iterable[str]) -> str:
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:
-    """Tell whether one of the patterns matches `path` or a folder above it, see `matching`."""
+    """Return whether one of the patterns matches `path` or a folder above it, see `matching`."""
     return bool(matching(path, patterns))
 
 
 def leads_to(folder: str, patterns: Iterable[str]) -> bool:
-    """Tell whether something below `folder` may match one of the patterns, each of them from the root."""
+    """Return whether something below `folder` may match one of the patterns, each of them from the root."""
     parts = folder.split("/")
     return any(
         pattern.startswith("**/") or all(map(fnmatch.fnmatchcase, parts, pattern.lstrip("/").split("/")))
@@ -153,7 +153,7 @@ def inputs_digest(files: Iterable[tuple[str, Path]], recipe: dict[str, Any]) -> 
 
 
 def executable(file: Path) -> bool:
-    """Tell whether the owner may execute the file."""
+    """Return whether the owner may execute the file."""
     return bool(file.stat().st_mode & 0o100)
 
 
@@ -214,7 +214,7 @@ def check_member(name: str, member: tarfile.TarInfo) -> None:
 def release_time(sha256: str) -> int:
     """Give the time of a release's files: the same on every host, and another for each release.
 
-    Web servers tell versions of a file by its time and size (Last-Modified, ETag), and in archives all times are one.
+    Web servers know versions of a file by time and size (Last-Modified, ETag), and in archives all times are one.
     """
     return EPOCH + int(sha256[:7], 16)
 
@@ -253,7 +253,7 @@ def unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -
 
 
 def tree_digest(root: Path) -> str:
-    """Give the SHA-256 over what `stat` tells of every file and folder: cheap, and an edit by hand shows."""
+    """Give the SHA-256 over what `stat` says of every file and folder: cheap, and an edit by hand shows."""
     digest = hashlib.sha256()
     for folder, folders, files in os.walk(root):
         folders.sort()

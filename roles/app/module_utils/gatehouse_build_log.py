@@ -130,7 +130,7 @@ class Findings:
         if len(self.errors) < ERRORS and line not in self.errors:
             self.errors.append(line)
 
-    def told(self) -> list[str]:
+    def reported(self) -> list[str]:
         """Give the lines to show: the errors, or where none looks like one the last lines; then what is missing."""
         lines = list(self.errors)
         rest = [line for line in self.last if line not in lines and not _NOISE.search(line)]

@@ -57,7 +57,7 @@ def confined(name: str, command: list[str], confinement: list[str], timeout: int
 def prepare(name: str, command: list[str], release: Path, unit: str, user: str, timeout: int) -> None:
     """Run a command in a release that has no place yet, which is all that it can write to; root owns it afterwards.
 
-    `release` stands alone in a folder of root's. There is no network.
+    `release` is alone in a folder of root's. There is no network.
     """
     account = pwd.getpwnam(user)
     own = [

@@ -221,7 +221,7 @@ class Releases:
             os.close(handle)
 
     def shares(self, release: str, paths: list[str]) -> bool:
-        """Tell whether the links of these paths belong to the account, as those of older versions did not."""
+        """Return whether the links of these paths belong to the account, as those of older versions did not."""
         owner = pwd.getpwnam(self.user).pw_uid
         return all((self.folder / release / path).lstat().st_uid == owner for path in paths)
 

@@ -1,4 +1,4 @@
-"""What looks like a secret among the files of a source or a release: by its name, or by what stands in it.
+"""What looks like a secret among the files of a source or a release: by its name, or by what is in it.
 
 A release goes to every host of its application, and its archive stays on the controller: no place for a key. What is
 found is refused by name, since what is left out in silence is missed by the application, and stays in the source.
@@ -74,7 +74,7 @@ def secret_in(relative: str, file: Path) -> str:
 
 
 def content_secret(relative: str, file: Path) -> str:
-    """Say what secret stands in the file, or ''."""
+    """Say what secret is in the file, or ''."""
     name = relative.lower().rpartition("/")[2]
     if not file.stat().st_size:
         return ""
@@ -93,7 +93,7 @@ def refuse_secrets(
     """Refuse files that look like secrets, all at once; `where`: what they are files of.
 
     `known`: whole paths of files that are none, whatever they look like; `named`: patterns of files whose name says
-    nothing about what stands in them.
+    nothing about what is in them.
     """
     known, named, found = set(known), tuple(named), []
     for relative, file in files:

@@ -156,7 +156,7 @@ class Gate:
         return visible(health.refusal((self.status, self.body), status, text, location))
 
     def hint(self, problem: str, log: str) -> str:
-        """Say what to do about a problem that `ask` told, where that is known."""
+        """Say what to do about a problem that `ask` reports, where that is known."""
         return health.hint(problem, log, self.headers, self.path)
 
     @property
@@ -165,7 +165,7 @@ class Gate:
         return f"port {self.port}"
 
     def held_by(self, uid: int) -> bool:
-        """Tell whether an account listens here, so that no stranger's answer counts.
+        """Return whether an account listens here, so that no stranger's answer counts.
 
         Looks at the socket's user in /proc/net/tcp (proc(5)) and not at /proc/<pid>/fd, which needs CAP_SYS_PTRACE.
         """

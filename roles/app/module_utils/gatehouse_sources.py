@@ -1,7 +1,7 @@
 """What a release is built from: a folder, an archive whose SHA-256 is known, or one commit of a git repository.
 
-Used on the controller only. Each source says what tells it from any other (`identity`, part of a build's inputs), where
-it came from (`origin`, for people), and lays its files into the folder of a build (`copy_to`).
+Used on the controller only. Each source says what sets it apart (`identity`, part of a build's inputs),
+where it came from (`origin`, for people), and lays its files into the folder of a build (`copy_to`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ansible.module_utils.gatehouse_archive import (
 )
 from ansible.module_utils.urls import open_url
 
-# What stands before the host of an address: `https://user:token@host/` shows as `https://***@host/`.
+# What is before the host of an address: `https://user:token@host/` shows as `https://***@host/`.
 CREDENTIALS = re.compile(r"//[^/@\s]+@")
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -134,7 +134,7 @@ class Archive:
         return {"archive": self.shown, "sha256": self.sha256}
 
     def inputs(self, recipe: dict[str, Any]) -> str:
-        # The sum stands for the content, so nothing is fetched to tell whether a build is due.
+        # The sum stands for the content, so nothing is fetched to see whether a build is due.
         digest: str = inputs_digest([], {**recipe, "archive": self.sha256})
         return digest
 

@@ -35,9 +35,9 @@ def standby_rules(text: str, port: int, standby_port: int) -> str:
 
 
 def lacking_memory(meminfo: str, used: str) -> str:
-    """Say why there is not enough memory for a second one; '' if there is, or nothing tells.
+    """Say why there is not enough memory for a second one; '' if there is, or nothing says.
 
-    `meminfo`: the text of /proc/meminfo; `used`: what the application uses, in bytes, as systemd tells it.
+    `meminfo`: the text of /proc/meminfo; `used`: what the application uses, in bytes, as systemd says it.
     """
     found = re.search(r"^MemAvailable:\s+(\d+) kB$", meminfo, re.MULTILINE)
     if not found or not used.isdecimal():

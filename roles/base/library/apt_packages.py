@@ -110,7 +110,7 @@ def masks(units: list[str]) -> list[Path]:
 
 
 def hold(units: list[str]) -> None:
-    """Mask the units that no package has brought yet."""
+    """Mask the units that no package has installed yet."""
     for unit in units:
         if not any((folder / unit).exists() for folder in UNITS) and not masks([unit]):
             RUNTIME.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return {**result, "changed": bool(written), "changes": written}
 
     def _is_there(self, path: Path, text: str) -> bool:
-        """Write a record unless it is there, in one rename; tell whether it was."""
+        """Write a record unless it is there, in one rename; return whether it was."""
         if path.is_file() and path.read_text() == text:
             return True
         if not self._task.check_mode:

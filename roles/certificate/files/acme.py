@@ -119,8 +119,8 @@ def why_ask(names: list[str], pair: Pair | None, asked: str, directory: str, now
 def failure_text(output: str) -> str:
     """Return what certbot says of the reason: the authority's problems, else the last lines that are no boilerplate."""
     lines = [line.strip() for line in output.splitlines() if line.strip() and not NOISE.match(line.strip())]
-    told = [line for line in lines if line.startswith(("Domain:", "Type:", "Detail:"))]
-    return " ".join(told or lines[-3:]) or "certbot failed without a word"
+    reported = [line for line in lines if line.startswith(("Domain:", "Type:", "Detail:"))]
+    return " ".join(reported or lines[-3:]) or "certbot failed without a word"
 
 
 class Keeper:
@@ -203,7 +203,7 @@ class Keeper:
         except (OSError, ValueError):
             return {}
         oldest = (self.now - WITHIN).timestamp()
-        return {name: [one for one in told if one[0] > oldest] for name, told in known.items()}
+        return {name: [one for one in reported if one[0] > oldest] for name, reported in known.items()}
 
     def _mark(self, site: dict[str, Any]) -> str:
         return hashlib.sha256(json.dumps([self.config["directory"], site["names"]]).encode()).hexdigest()[:16]
@@ -216,7 +216,7 @@ class Keeper:
         until = datetime.fromtimestamp(times[-FAILURES], UTC) + WITHIN
         return (
             f"{len(times)} attempts failed within an hour, and the authority counts them: the next one is made after "
-            f"{until:%H:%M} UTC; {self.home}/certbot/logs tells what went wrong"
+            f"{until:%H:%M} UTC; {self.home}/certbot/logs shows what went wrong"
         )
 
     def order(self, site: dict[str, Any]) -> str:
@@ -234,9 +234,9 @@ class Keeper:
         except (OSError, subprocess.TimeoutExpired) as error:
             problem = str(error)
         failures = self._failures()
-        told = failures.pop(site["name"], [])
+        reported = failures.pop(site["name"], [])
         if problem:
-            failures[site["name"]] = [*told, [self.now.timestamp(), self._mark(site)]]
+            failures[site["name"]] = [*reported, [self.now.timestamp(), self._mark(site)]]
         (self.home / "failures.json").write_text(json.dumps(failures))
         return problem
 
@@ -332,9 +332,9 @@ class Keeper:
             result["end"] = f"{pair.end:%Y-%m-%d}" if pair else ""
             result["fingerprint"] = pair.fingerprint if pair else ""
             print(f"{site['name']}: {result['state']}, {result['problem'] or 'until ' + result['end']}")
-        told = json.dumps({"time": self.now.isoformat(), "sites": list(self.results.values())}, indent=2)
+        reported = json.dumps({"time": self.now.isoformat(), "sites": list(self.results.values())}, indent=2)
         fresh = self.home / ".result.json"
-        fresh.write_text(told + "\n")
+        fresh.write_text(reported + "\n")
         fresh.replace(self.home / "result.json")
         return int(any(result["problem"] for result in self.results.values()))
 

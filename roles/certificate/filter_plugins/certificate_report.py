@@ -18,10 +18,10 @@ _BLOCK = re.compile(r"-----BEGIN (CERTIFICATE|X509 CRL)-----.+?-----END \1-----"
 _CONTROLLER = "(controller)"
 # What helps against the end of a row, by its certificate, where it is no leaf.
 _RENEWED = {
-    "CA": "run playbooks/rotate_certificates.yml -e internal_ca_replace=true, or bring a new one where it was brought",
-    "revocation list": "run playbooks/update_trust.yml, or bring a new one where it was brought",
+    "CA": "run playbooks/rotate_certificates.yml -e internal_ca_replace=true, or replace it where it came from",
+    "revocation list": "run playbooks/update_trust.yml, or replace it where it came from",
 }
-_LEAF_RENEWED = "run playbooks/rotate_certificates.yml, or bring a new one where it was brought"
+_LEAF_RENEWED = "run playbooks/rotate_certificates.yml, or replace it where it came from"
 
 
 def _title(name: x509.Name) -> str:
@@ -91,7 +91,7 @@ def certificate_report_problems(rows: Sequence[Row], least: int) -> list[str]:
                 f"{what} has {row['days_left']} days left, and certificate_min_days asks for {least}; {remedy}"
             )
         if not row.get("key_matches", True):
-            problems.append(f"{what} stands beside another key; run site.yml")
+            problems.append(f"{what} is beside another key; run site.yml")
         if row.get("revoked"):
             problems.append(
                 f"{what} is revoked and still in use; run site.yml, which issues another one unless internal_ca_revoked"

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Install what keeps a host's ACME certificates, run it once, and tell what it says of each site."""
+"""Install what keeps a host's ACME certificates, run it once, and report what it says of each site."""
 
 from __future__ import annotations
 
@@ -196,8 +196,8 @@ def main() -> None:
     lines += [f"certificate {site['name']}: {site['state']}" for site in sites if site["state"] != "current"]
     result = {"changed": changed, "changes": lines, "missing": missing, "sites": sites, "diff": host.diff}
     if refused := [site for site in sites if site["state"] == "refused"]:
-        told = "\n".join(f"site {site['name']}: {site['problem']}" for site in refused)
-        module.fail_json(msg=f"New certificates are not served:\n{told}", **result)
+        reported = "\n".join(f"site {site['name']}: {site['problem']}" for site in refused)
+        module.fail_json(msg=f"New certificates are not served:\n{reported}", **result)
     kept = [sentence(site) for site in sites if site["problem"]]
     if kept and params["strict"]:
         module.fail_json(msg="\n".join(kept), **result)

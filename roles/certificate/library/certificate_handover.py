@@ -100,7 +100,7 @@ def refusal(
     if (left := (leaf.not_valid_after_utc - now).days) < renew_days:
         return f"is the one to be renewed: it has {left} days left, and certificate_renew_days asks for {renew_days}"
     if f"{leaf.serial_number:X}" == standing:
-        return "is the one to be renewed: it stands on the host"
+        return "is the one to be renewed: it is on the host"
     return ""
 
 

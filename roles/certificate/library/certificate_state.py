@@ -4,22 +4,26 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import os
-import re
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gatehouse.core.plugins.module_utils.certificate_requests import request_problems
+from ansible_collections.gatehouse.core.plugins.module_utils.files import read
 
 try:
+    from ansible_collections.gatehouse.core.plugins.module_utils.leaf import (
+        describe,
+        is_foreign,
+        is_internal,
+        is_revoked,
+    )
+    from ansible_collections.gatehouse.core.plugins.module_utils.name_constraints import outside
+    from ansible_collections.gatehouse.core.plugins.module_utils.pem import certificates, signed_by
     from cryptography import x509
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
     HAS_CRYPTOGRAPHY = True
 except ImportError:
@@ -32,7 +36,7 @@ short_description: Compare the certificates on a host with those requested
 description:
   - Reads C(<path>/<name>/fullchain.pem) and C(privkey.pem) for every request. Changes nothing.
   - One of source acme is issued by the internal CA as well until there is another one, which is then left alone.
-  - Works without the Python library cryptography, and then only tells what is there from what is not.
+  - Works without the Python library cryptography, and then only distinguishes what is there from what is not.
 options:
   path:
     description: The folder with one folder for each certificate.
@@ -152,7 +156,7 @@ to_copy:
   elements: dict
   returned: success
 modes:
-  description: What stands with another owner or mode, as C(path), C(mode) (wanted) and C(found).
+  description: What is with another owner or mode, as C(path), C(mode) (wanted) and C(found).
   type: list
   elements: dict
   returned: success
@@ -178,181 +182,7 @@ missing:
   returned: success
 """
 
-# The same as the filter nginx_name: a site and its folder share one name.
-FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?"
-DNS_NAME = re.compile(rf"(\*\.)?({LABEL}\.)*{LABEL}")
 FILES = (("fullchain.pem", "0644"), ("privkey.pem", "0600"))
-BLOCK = re.compile(r"-----BEGIN (CERTIFICATE|X509 CRL)-----.+?-----END \1-----", re.DOTALL)
-
-
-def request_problems(requests: list[dict[str, Any]], days: int, renew_days: int) -> list[str]:
-    """Everything that is wrong with the inputs, each with its place and the remedy."""
-    problems = []
-    if not 0 < renew_days < days:
-        problems.append(
-            f"certificate_renew_days is {renew_days} and certificate_days is {days}: the first must be above "
-            "0 and below the second, or every run would renew"
-        )
-    seen: dict[str, int] = {}
-    for position, request in enumerate(requests):
-        where, name = f"certificate_requests[{position}]", request["name"]
-        if not FOLDER.fullmatch(name):
-            problems.append(f"{where}.name: {name!r} must be letters, digits, '.', '_' or '-', at most 63")
-        if name in seen:
-            problems.append(f"{where}.name: {name!r} is also certificate_requests[{seen[name]}]; give each its own")
-        seen.setdefault(name, position)
-        if not request["names"]:
-            problems.append(f"{where}.names is empty; write at least one DNS name")
-        for index, dns in enumerate(request["names"]):
-            if not DNS_NAME.fullmatch(dns) or len(dns) > 253:
-                problems.append(f"{where}.names[{index}]: {dns!r} is not a DNS name in lower case")
-        for index, text in enumerate(request["addresses"]):
-            try:
-                if (canonical := str(ipaddress.ip_address(text))) != text:
-                    problems.append(f"{where}.addresses[{index}]: {text!r} must be written {canonical!r}")
-            except ValueError:
-                problems.append(f"{where}.addresses[{index}]: {text!r} is not an IP address")
-        problems += [
-            f"{where}.{option} is empty; source files needs the controller's path"
-            for option in ("chain", "key")
-            if request["source"] == "files" and not request[option]
-        ]
-    return problems
-
-
-def read(path: Path) -> bytes | None:
-    """Return the bytes of a file, None when there is no such file."""
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def end_of(certificate: x509.Certificate) -> datetime:
-    """When a certificate ends, in UTC. cryptography before 42 has only the naive attribute."""
-    if hasattr(certificate, "not_valid_after_utc"):
-        return certificate.not_valid_after_utc
-    return certificate.not_valid_after.replace(tzinfo=UTC)
-
-
-def alternative_names(certificate: x509.Certificate) -> tuple[list[str], list[str]]:
-    """Return the (DNS names, IP addresses) of a certificate, sorted (RFC 5280, 4.2.1.6)."""
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return [], []
-    return sorted(names.get_values_for_type(x509.DNSName)), sorted(map(str, names.get_values_for_type(x509.IPAddress)))
-
-
-def issued_by(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
-    """Whether `ca` signed `certificate`; Debian 12's cryptography has no verify_directly_issued_by."""
-    if certificate.issuer != ca.subject or certificate.signature_hash_algorithm is None:
-        return False
-    key, signature, body = ca.public_key(), certificate.signature, certificate.tbs_certificate_bytes
-    try:
-        if isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signature, body, ec.ECDSA(certificate.signature_hash_algorithm))
-        elif isinstance(key, rsa.RSAPublicKey):
-            key.verify(signature, body, padding.PKCS1v15(), certificate.signature_hash_algorithm)
-        else:
-            return False
-    except InvalidSignature:
-        return False
-    return True
-
-
-def outside(requests: list[dict[str, Any]], ca: x509.Certificate) -> list[str]:
-    """One message for each name that the CA's name constraints forbid it to sign (RFC 5280, 4.2.1.10)."""
-    try:
-        constraints = ca.extensions.get_extension_for_class(x509.NameConstraints).value
-    except x509.ExtensionNotFound:
-        return []
-    trees = constraints.permitted_subtrees or []
-    domains = [tree.value for tree in trees if isinstance(tree, x509.DNSName)]
-    networks = [ipaddress.ip_network(str(tree.value)) for tree in trees if isinstance(tree, x509.IPAddress)]
-    # A kind is excluded whole or not at all: see excluded_for in internal_ca_state.
-    limited = {type(tree) for tree in [*trees, *(constraints.excluded_subtrees or [])]}
-    permitted = ", ".join([*domains, *map(str, networks)])
-    problems = []
-    for position, request in enumerate(requests):
-        names, addresses = request["names"], map(ipaddress.ip_address, request["addresses"])
-        bad = [n for n in names if x509.DNSName in limited and not any(f".{n}".endswith(f".{d}") for d in domains)]
-        bad += [str(a) for a in addresses if x509.IPAddress in limited and not any(a in n for n in networks)]
-        problems += [
-            f"certificate_requests[{position}]: the internal CA may not sign for {name!r}, only for "
-            f"{permitted}; use another name, or begin a CA that permits it"
-            # Over ACME a site only starts with it, and nobody is to trust that.
-            for name in (bad if request["source"] == "internal_ca" else [])
-        ]
-    return problems
-
-
-def cas_of(text: str) -> list[x509.Certificate]:
-    """Return the certificates in a PEM text."""
-    return [x509.load_pem_x509_certificate(one[0].encode()) for one in BLOCK.finditer(text) if one[1] == "CERTIFICATE"]
-
-
-def is_revoked(certificate: x509.Certificate, text: str) -> bool:
-    """Whether a list in a PEM text, of the authority that issued the certificate, names it."""
-    lists = [x509.load_pem_x509_crl(one[0].encode()) for one in BLOCK.finditer(text) if one[1] == "X509 CRL"]
-    return any(
-        crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None
-        for crl in lists
-        if crl.issuer == certificate.issuer
-    )
-
-
-def usage_of(certificate: x509.Certificate) -> str:
-    """Return what a certificate is good for: server, client, both, any or none (RFC 5280, 4.2.1.12)."""
-    try:
-        found = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return "any"
-    server, client = ExtendedKeyUsageOID.SERVER_AUTH in found, ExtendedKeyUsageOID.CLIENT_AUTH in found
-    return {(True, True): "both", (True, False): "server", (False, True): "client"}.get((server, client), "none")
-
-
-def key_matches(certificate: x509.Certificate, key_pem: bytes) -> bool:
-    """Whether the private key belongs to the certificate; one that cannot be read does not."""
-    try:
-        key = load_pem_private_key(key_pem, None)
-    except (ValueError, TypeError):
-        return False
-    encoding = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-    return bool(key.public_key().public_bytes(*encoding) == certificate.public_key().public_bytes(*encoding))
-
-
-def describe(name: str, certificate: x509.Certificate, key_pem: bytes, now: datetime) -> dict[str, Any]:
-    """One entry of `certificates` (see RETURN)."""
-    names, addresses = alternative_names(certificate)
-    issuer = certificate.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return {
-        "name": name,
-        "names": names,
-        "addresses": addresses,
-        "issuer": str(issuer[0].value) if issuer else certificate.issuer.rfc4514_string(),
-        "end": f"{end_of(certificate):%Y-%m-%d}",
-        "days_left": (end_of(certificate) - now).days,
-        "usage": usage_of(certificate),
-        "key_matches": key_matches(certificate, key_pem),
-        "serial": f"{certificate.serial_number:X}",
-    }
-
-
-def is_internal(certificate: x509.Certificate, organization: str) -> bool:
-    """Whether an internal CA signed the leaf; no public one puts our organization into a subject."""
-    subject = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
-    return organization in [attribute.value for attribute in subject]
-
-
-def is_foreign(certificate: x509.Certificate, cas: list[x509.Certificate], organization: str, now: datetime) -> bool:
-    """Whether an internal CA that is none of `cas` signed a leaf that clients still trust."""
-    return (
-        is_internal(certificate, organization)
-        and now < end_of(certificate)
-        and not any(issued_by(certificate, ca) for ca in cas)
-    )
 
 
 def why_issue(
@@ -363,7 +193,7 @@ def why_issue(
         return "its key does not belong to it"
     if ca is None:
         return "there is no CA yet"
-    if not issued_by(certificate, ca):
+    if not signed_by(certificate, ca):
         return f"it was issued by another CA, {found['issuer']}"
     if (found["names"], found["addresses"]) != (sorted(set(request["names"])), sorted(set(request["addresses"]))):
         return f"it is for {', '.join(found['names'] + found['addresses'])}"
@@ -404,8 +234,8 @@ def judge(
     request: dict[str, Any], found: dict[str, Any], certificate: x509.Certificate, params: dict[str, Any], now: datetime
 ) -> tuple[str, bool, bool]:
     """Return (why the internal CA must sign anew or '', whether with a new key, whether a foreign CA signed it)."""
-    organization, cas = params["organization"], cas_of(params["ca"])
-    foreign = is_foreign(certificate, [*cas, *cas_of(params.get("others", ""))], organization, now)
+    organization, cas = params["organization"], certificates(params["ca"].encode())
+    foreign = is_foreign(certificate, [*cas, *certificates(params.get("others", "").encode())], organization, now)
     # What an authority issued is the business of the unit that keeps it, unless nginx would refuse it.
     kept = request["source"] == "acme" and not is_internal(certificate, organization)
     if kept and found["key_matches"]:

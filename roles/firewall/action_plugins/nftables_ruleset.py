@@ -130,6 +130,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return done
         raise AnsibleActionFail(
             f"The host does not answer {GRACE} s after its restore was due: {reason}. At its console, "
-            "`journalctl -u 'gatehouse-firewall-restore-*'` tells what happened, and a reboot brings the "
+            "`journalctl -u 'gatehouse-firewall-restore-*'` shows what happened, and a reboot brings the "
             "previous rules back: the new ones are not in /etc/nftables.conf."
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 try:
-    from ansible.module_utils.gatehouse_seal import is_sealed, make_key, open_key, seal
+    from ansible_collections.gatehouse.core.plugins.module_utils.key_seal import is_sealed, make_key, open_key, seal
 
     HAS_CRYPTOGRAPHY = True
 except ImportError:

@@ -173,7 +173,7 @@ def main() -> None:
             pebble.call("exec", params["container"], "sh", "-c", START.format(address=address))
             written = [f"{params['container']}:{path}" for path in files]
         ca = pebble.text("/etc/pebble/cert.pem")
-        told = {
+        reported = {
             "directory": f"https://{address}:14000/dir",
             "ca.pem": ca,
             "roots.pem": roots(address, ca, params["timeout"]),
@@ -187,7 +187,7 @@ def main() -> None:
             f"`podman exec {params['container']} journalctl -u pebble`"
         )
     folder = Path(params["folder"])
-    for name, text in told.items():
+    for name, text in reported.items():
         path = folder / name
         if not path.is_file() or path.read_text() != text:
             folder.mkdir(exist_ok=True)

@@ -31,7 +31,7 @@ short_description: Plan the networks and containers of a lab, and refuse what ca
 description:
   - Reads the machine (container runtimes, control groups, limits, routes, podman's networks) and changes nothing.
   - Every problem is reported at once, each with its remedy.
-  - What stands as it should is not in the plan, so that a second run has nothing to do.
+  - What is as it should is not in the plan, so that a second run has nothing to do.
 options:
   name: {description: The lab's name, type: str, required: true}
   hosts:
@@ -53,7 +53,7 @@ options:
     default: ''
   keys: {description: Folder with the keys that every container mounts, type: str, required: true}
   controller_edge_address: {description: This machine's address on the edge network, type: str, required: true}
-  client: {description: Name of the container that stands on the edge only; none if empty, type: str, default: ''}
+  client: {description: Name of the container that is on the edge only; none if empty, type: str, default: ''}
   acme: {description: Name of the container of an ACME authority on the edge; none if empty, type: str, default: ''}
 author: [the Gatehouse project]
 """
@@ -75,7 +75,7 @@ RETURN = r"""
 networks: {description: "Networks that are missing or different: name, subnet, gateway", type: list, returned: success}
 containers: {description: "For podman_containers, each that does not stand as planned", type: list, returned: success}
 removed_containers:
-  description: Containers of this lab for which no host stands any more, or whose network has to change.
+  description: Containers of this lab for which there is no host any more, or whose network has to change.
   type: list
   returned: success
 releases: {description: Debian releases whose bare images are missing, type: list, returned: success}
@@ -149,7 +149,7 @@ def image_name(release: str, tag: str) -> str:
     return f"{IMAGES}-{release}:{tag}"
 
 
-def stands(container: dict[str, Any], inspected: dict[str, Any]) -> bool:
+def is_current(container: dict[str, Any], inspected: dict[str, Any]) -> bool:
     """Return whether a container runs and was created by the very words that its plan would be created by.
 
     False only sends it to podman_containers, which looks closer: so a doubt costs time and no container.
@@ -223,7 +223,7 @@ def _json(module: AnsibleModule, *argv: str) -> list[dict[str, Any]]:
 
 def _fail(module: AnsibleModule, problems: list[str]) -> None:
     listing = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(problems, 1))
-    module.fail_json(msg=f"The lab {module.params['name']!r} cannot be brought up:\n{listing}", problems=problems)
+    module.fail_json(msg=f"The lab {module.params['name']!r} cannot be started:\n{listing}", problems=problems)
 
 
 def main() -> None:
@@ -310,7 +310,7 @@ def main() -> None:
     releases, prepared_releases = missing_images({host["release"] for host in hosts}, present, tag, prepared_tag)
 
     missing_networks = [one for one in wanted_networks if not network_stands(one, networks)]
-    # podman changes no network on which a container stands.
+    # podman changes no network that a container uses.
     moved = {one["name"] for one in missing_networks}
     names = {container["name"] for container in wanted}
     removed = sorted(
@@ -321,7 +321,7 @@ def main() -> None:
         networks=missing_networks,
         containers=[
             one for one in wanted
-            if one["name"] in removed or one["name"] not in inspected or not stands(one, inspected[one["name"]])
+            if one["name"] in removed or one["name"] not in inspected or not is_current(one, inspected[one["name"]])
         ],
         removed_containers=removed,
         releases=releases,

@@ -77,7 +77,7 @@ def network_problems(ranges: dict[str, Network], controller: dict[str, ipaddress
 
 
 def stands_on(host: Host) -> list[tuple[str, str, str]]:
-    """Return (inventory variable, network, address) for each network that a host stands on."""
+    """Return (inventory variable, network, address) for each network that a host is on."""
     places = []
     if host["private_address"]:
         places.append(("private_address", "private", host["private_address"]))

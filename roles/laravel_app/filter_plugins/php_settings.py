@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
-# What PHP takes as it stands; anything else goes in quotes.
+# What PHP takes as it is; anything else goes in quotes.
 BARE = re.compile(r"[A-Za-z0-9_./:,-]+")
 
 

@@ -106,7 +106,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return with_known(templar, context).template(value)
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the module's result; `ansible-doc nginx_tree` tells the options."""
+        """Return the module's result; `ansible-doc nginx_tree` has the options."""
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         files = {**(arguments.pop("files", None) or {}), **(arguments.pop("secrets", None) or {})}
@@ -131,7 +131,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         arguments["files"] = {path: text for path, text in files.items() if path not in arguments["secrets"]}
         if state == "present" and "open_files" not in arguments:
             arguments["open_files"] = self._templar.template((task_vars or {}).get("nginx_open_files", 0))
-        return self._told(self._converge(arguments, task_vars or {}))
+        return self._reported(self._converge(arguments, task_vars or {}))
 
     def _converge(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Run the module; where it lacks packages, have apt install them, and run it again."""
@@ -165,7 +165,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         text = trust_as_template(self._loader.get_text_file_contents(str(source)))
         return str(templar.template(text, escape_backslashes=False, overrides=RENDERING) or "")
 
-    def _told(self, result: dict[str, Any]) -> dict[str, Any]:
+    def _reported(self, result: dict[str, Any]) -> dict[str, Any]:
         """Turn what the module found into a diff and a line for each change, and a failure into one text."""
         diff = differences(result.pop("before", {}), result.pop("after", {}))
         result["changes"] = result.get("changes", []) + [change(entry) for entry in diff]

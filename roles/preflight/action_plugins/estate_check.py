@@ -16,11 +16,7 @@ from ansible_collections.gatehouse.core.plugins.module_utils.preflight.checks im
 from ansible_collections.gatehouse.core.plugins.module_utils.preflight.estate import Estate
 from ansible_collections.gatehouse.core.plugins.module_utils.preflight.evaluation import Host, Problems
 from ansible_collections.gatehouse.core.plugins.module_utils.preflight.project import Plays, Roles
-from ansible_collections.gatehouse.core.plugins.module_utils.preflight.report import (
-    WIRING,
-    problem_report,
-    without_wiring,
-)
+from ansible_collections.gatehouse.core.plugins.module_utils.preflight.report import problem_report, without_wiring
 
 _MAGIC = (
     "ansible_play_hosts",
@@ -92,8 +88,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             needs=list(Plays(roles, problems, self._load, hosts_of).needs(args["playbooks"])),
             inventory=Path(str(task_vars.get("inventory_dir") or "inventory")).resolve(),
             certificate_days=args["certificate_days"],
-            renamed=self._load(Path(args["roles"]) / "preflight" / "files" / "renamed.yml"),
-            wiring=Path(args["roles"]).parent / "inventories" / WIRING,
             load=self._load,
             find=lambda name: str(self._find_needle("files", name)),
             read=lambda path: str(self._loader.get_text_file_contents(path)),

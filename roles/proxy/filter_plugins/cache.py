@@ -110,8 +110,8 @@ def cache_rules(
     """Return [[directive, argument, ...]] of one location: what differs from the level http, and its lists.
 
     `cache`: the mapping `cache` of a location with its defaults applied; `zones`: entries of `proxy_caches`, likewise;
-    `default`: the estate's recipe. $gatehouse_cache_place and $gatehouse_cache_entry tell http/cache_forget.js what an
-    unsafe request makes nginx forget.
+    `default`: the estate's recipe. $gatehouse_cache_place and $gatehouse_cache_entry are what http/cache_forget.js
+    forgets after an unsafe request.
     """
     zone = next(zone for zone in zones if zone["name"] == cache["zone"])
     above = _rules(recipes, default)
@@ -141,7 +141,7 @@ def _host_pattern(name: str) -> str:
 def key_pattern(key: str, host: str, path: str, prefix: bool = False) -> str:
     """Return the regular expression of the keys of one URL, or of all URLs that begin with it.
 
-    `key`: nginx's expression; `host`: a server name; `path`: with its query string. What a URL does not tell (the
+    `key`: nginx's expression; `host`: a server name; `path`: with its query string. What a URL does not say (the
     scheme, the method, a slice, a cookie) fits any text.
     """
     name, _, query = path.partition("?")
@@ -172,7 +172,7 @@ def cache_purges(
 ) -> list[dict[str, Any]]:
     """Return [{folder, patterns}] of what to purge: `targets` of the module cache_purge.
 
-    `purge`: {site, path, prefix}, one of the last two empty, each as it stands in the URL with its query string. These
+    `purge`: {site, path, prefix}, one of the last two empty, each as it is in the URL with its query string. These
     are all zones that locations of the site use, each with the patterns of all keys in use there: which location
     answered need not be known.
     """
@@ -184,7 +184,7 @@ def cache_purges(
         raise AnsibleFilterError("write either purge_path, for one URL, or purge_prefix, for all that begin so")
     path = purge["path"] or purge["prefix"]
     if not re.fullmatch(r"/[!-\"$-~]*", path):
-        raise AnsibleFilterError(f'"{path}" is no path; write it from / on as it stands in the URL, such as /a.css?v=1')
+        raise AnsibleFilterError(f'"{path}" is no path; write it from / on as it is in the URL, such as /a.css?v=1')
     folders = {zone["name"]: cache_folder(zone) for zone in zones}
     found: dict[str, set[str]] = {}
     for cache in (location["cache"] for location in site["locations"] if location["cache"]["zone"]):

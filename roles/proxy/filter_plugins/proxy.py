@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.plugins.loader import filter_loader
+from ansible_collections.gatehouse.core.plugins.module_utils.nginx_values import nginx_duration
 
 # Conditions under which nginx asks the next member: https://nginx.org/en/docs/http/ngx_http_proxy_module.html
 _TIMES = ("connect_timeout", "send_timeout", "read_timeout", "next_upstream_timeout")
@@ -39,7 +39,7 @@ def certificate_file(site: Mapping[str, Any], folder: str, part: str) -> str:
 def _time(value: Any) -> str:
     """Return a time as one argument: `1h 30m` is two to nginx, which here knows neither years nor months."""
     text = str(value).replace(" ", "")
-    return str(filter_loader.get("nginx_duration").j2_function(text)) if set(text) & {"y", "M"} else text
+    return nginx_duration(text) if set(text) & {"y", "M"} else text
 
 
 def upstream_settings(location: Mapping[str, Any], upstreams: Sequence[Mapping[str, Any]]) -> list[list[str]]:

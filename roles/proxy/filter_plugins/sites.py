@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.gatehouse.core.plugins.module_utils.nginx_values import variable_part
 
 # Headers of which an answer may have several: one more does not replace the upstream's.
 _REPEATED = ("link", "server-timing", "set-cookie", "vary")
@@ -22,7 +23,7 @@ _PLAIN_PATH = re.compile(r"/[A-Za-z0-9._~!&()*+,=:@/-]*")
 def location_match(location: Mapping[str, Any]) -> str:
     """Return the arguments of `location`: `/api/`, `= /`, `~ "[.]php$"`.
 
-    A regular expression stands in quotes, so that its braces and semicolons end nothing.
+    A regular expression is in quotes, so that its braces and semicolons end nothing.
     Source: https://nginx.org/en/docs/http/ngx_http_core_module.html#location
     """
     path, match = str(location["path"]), location["match"]
@@ -69,13 +70,13 @@ def access_rules(place: Mapping[str, Any], site: Mapping[str, Any]) -> list[list
 
 
 def _asks_for_password(location: Mapping[str, Any], site: Mapping[str, Any]) -> bool:
-    """Tell whether nginx itself asks for a user and a password here."""
+    """Return whether nginx itself asks for a user and a password here."""
     own, common = location["basic_auth"], site["basic_auth"]
     return bool(own["users"]) or (bool(common["users"]) and not own["open"])
 
 
 def users_file(site: Mapping[str, Any], location: Mapping[str, Any] | None = None) -> str:
-    """Return the path in the tree of the users of a site, or of one of its locations, wherever that stands."""
+    """Return the path in the tree of the users of a site, or of one of its locations, wherever that is."""
     if location is None:
         return f"secrets/{site['name']}/site.users"
     place = f"{location['match']} {location['path']}".encode()
@@ -95,7 +96,7 @@ def users_templates(sites: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def page_templates(sites: Iterable[Mapping[str, Any]], pages: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
     """Return the templates of `nginx_tree` that render the error pages of all sites: [{src, dest, vars}].
 
-    `pages`: {unavailable, maintenance: what stands on the pages that the role brings}.
+    `pages`: {unavailable, maintenance: what is on the pages that the role brings}.
     """
     templates = []
     for site in sites:
@@ -105,10 +106,10 @@ def page_templates(sites: Iterable[Mapping[str, Any]], pages: Mapping[str, Mappi
         if site["maintenance"]["enabled"]:
             own["maintenance"] = site["maintenance"]["page"]
         for kind, file in own.items():
-            brought = {"src": "pages/page.html.j2", "vars": {"page": pages[kind]}}
-            html = {"src": "pages/own.html.j2", "vars": {"file": file}} if file else brought
+            default = {"src": "pages/page.html.j2", "vars": {"page": pages[kind]}}
+            html = {"src": "pages/own.html.j2", "vars": {"file": file}} if file else default
             templates.append({**html, "dest": f"{folder}/{kind}.html"})
-            templates.append({**brought, "src": "pages/page.json.j2", "dest": f"{folder}/{kind}.json"})
+            templates.append({**default, "src": "pages/page.json.j2", "dest": f"{folder}/{kind}.json"})
     return templates
 
 
@@ -135,7 +136,7 @@ def request_headers(location: Mapping[str, Any], base: Mapping[str, str], site: 
         headers |= {one.lower(): [one, ""] for one in (_underscored(header["name"]) if spelt else ())}
         headers[header["name"].lower()] = [header["name"], header["value"]]
     found = sorted(headers.values())
-    # What somebody wrote for this location stands in it, although it may be what every location has.
+    # What somebody wrote for this location is in it, although it may be what every location has.
     return [] if found == usual and location["protocol"] == "http" and not location["request_headers"] else found
 
 
@@ -188,7 +189,7 @@ def fastcgi_parameters(headers: Sequence[Sequence[str]], script: str, port: str 
     """Return [[name, value, condition]] of a FastCGI request's parameters: those of CGI, then the headers as HTTP_*.
 
     `headers`: of request_headers; `script`: the front controller, in the location's root. It is named by its real path,
-    so that PHP's cache of compiled scripts (opcache) tells the releases behind the link `current` apart. `port`: the
+    so that PHP's cache of compiled scripts (opcache) distinguishes the releases behind the link `current`. `port`: the
     variable with the port that the visitor came to. Connection is left out: FastCGI has no connection of HTTP. Programs
     ask of HTTPS and REMOTE_USER only whether they are there.
     Sources: RFC 3875 4.1, https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html#fastcgi_param
@@ -266,7 +267,7 @@ def header_variable(name: str) -> str:
 def static_folder(location: Mapping[str, Any]) -> str:
     """Return `alias /srv/docs/` or `root /srv/www`: where nginx looks for the files of a location.
 
-    `alias` without the slash at both ends would also serve what stands beside the folder (`/docs../x`), so a path that
+    `alias` without the slash at both ends would also serve what is beside the folder (`/docs../x`), so a path that
     is taken off has to end in one.
     Source: https://nginx.org/en/docs/http/ngx_http_core_module.html#alias
     """
@@ -286,11 +287,6 @@ def static_folders(sites: Iterable[Mapping[str, Any]]) -> list[str]:
     folders = [place["static"]["dir"] for place in places]
     folders += [place["fastcgi"]["root"] for place in places if place["protocol"] == "fastcgi"]
     return sorted({str(folder) for folder in folders if folder})
-
-
-def variable_part(name: str) -> str:
-    """Return a site's name as part of a variable of nginx, each name its own: `shop-2.eu` gives `shop_2d_2_2e_eu`."""
-    return re.sub(r"[^A-Za-z0-9]", lambda found: f"_{ord(found[0]):x}_", name)
 
 
 class FilterModule:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible.plugins.loader import filter_loader
+from ansible_collections.gatehouse.core.plugins.module_utils.nginx_values import variable_part
 
 # The chain's first day, 2026-01-01, as datetime.date.toordinal counts.
 FIRST_DAY = 739617
@@ -105,7 +105,7 @@ def upstream_tls(
             " proxy_upstream_ca (or tls.ca), or transport: http"
         )
     crl = f"active/upstreams/{name}.crl.pem" if own["crl"] else "" if own["ca"] else common["crl"]
-    variable = filter_loader.get("variable_part").j2_function(name)
+    variable = variable_part(name)
     words = [
         ["protocols", " ".join(own["protocols"])],
         ["verify", "on"],

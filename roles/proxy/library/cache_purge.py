@@ -141,7 +141,7 @@ def main() -> None:
     counts = []
     for entry in module.params["targets"]:
         if os.path.realpath(entry["folder"]) != os.path.normpath(entry["folder"]):
-            module.fail_json(msg=f"{entry['folder']} is, or stands below, a link: write the folder's own path")
+            module.fail_json(msg=f"{entry['folder']} is, or is below, a link: write the folder's own path")
         counts.append(purge(entry["folder"], entry["patterns"], module.check_mode))
     purged, kept = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0)
     module.exit_json(changed=purged > 0, purged=purged, kept=kept, msg=f"{purged} purged, {kept} stay")

@@ -27,7 +27,7 @@ short_description: Ensure the keys of TLS session tickets and the timer that rot
 description:
   - Keeps C(current.key), C(next.key) and C(previous.key) in /var/lib/gatehouse/session-tickets, for nginx's
     C(ssl_session_ticket_key) in this order. They follow from a secret that changes each day at midnight UTC.
-  - Hosts that were given the same O(state) have the same keys, so that a visitor may resume his session with any of
+  - Hosts that were given the same O(state) have the same keys, so that a visitor may resume a session with any of
     them.
   - A host whose secret follows from O(state) is left as it is, whatever day it was given.
   - A running nginx is reloaded, after a test of its configuration, when keys were written.

@@ -76,7 +76,7 @@ class Chain(NamedTuple):
         return {**dict(zip(names, keys, strict=True)), "state": self.text().encode()}
 
     def same(self, other: Chain) -> bool:
-        """Tell whether both came from one secret."""
+        """Return whether both came from one secret."""
         day = max(self.day, other.day)
         return self.at(day) == other.at(day)
 
@@ -147,7 +147,7 @@ def run(*argv: str) -> None:
 
 
 def reload_nginx() -> bool:
-    """Have a running nginx read the keys; tell whether there was one."""
+    """Have a running nginx read the keys; return whether there was one."""
     active = ("systemctl", "is-active", "--quiet", "nginx")
     if not NGINX.is_dir() or subprocess.run(active, timeout=TIMEOUT, check=False).returncode:  # noqa: S603
         return False
@@ -158,7 +158,7 @@ def reload_nginx() -> bool:
 
 
 def step(folder: Path, day: int) -> bool:
-    """Bring a folder's keys to a day; tell whether anything was written."""
+    """Bring a folder's keys to a day; return whether anything was written."""
     chain = load(folder)
     if not chain:
         raise TicketError(f"{folder}/state is missing or broken: run the playbook of the proxies again")

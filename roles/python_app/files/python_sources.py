@@ -52,14 +52,14 @@ def indexes() -> list[str]:
         named += os.environ.get(variable, "").split()
     for file in (Path.home() / ".config/uv/uv.toml", Path("/etc/uv/uv.toml")):
         if file.is_file():
-            told = tomllib.loads(file.read_text())
-            for index in told.get("index", []):
+            reported = tomllib.loads(file.read_text())
+            for index in reported.get("index", []):
                 address = f"{index['name']}={index['url']}" if index.get("name") else index["url"]
                 if index.get("default"):
                     default = default or address
                 else:
                     named.append(address)
-            default = default or told.get("index-url", "")
+            default = default or reported.get("index-url", "")
     return [with_account(index) for index in [*named, default or "https://pypi.org/simple"]]
 
 

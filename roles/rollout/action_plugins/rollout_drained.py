@@ -35,7 +35,7 @@ def write(file: Path, about: dict[str, Any]) -> None:
 
 
 def note(file: Path, kind: str, reason: str) -> bool:
-    """Note that a host is drained, unless that or an operator's own is noted; tell whether it was not."""
+    """Note that a host is drained, unless that or an operator's own is noted; return whether it was not."""
     before = noted(file)
     was = before.get("kind", "")
     if kind == "unreachable" and was in ("maintenance", "rollout"):
@@ -55,7 +55,7 @@ def note(file: Path, kind: str, reason: str) -> bool:
 
 
 def forget(file: Path, kind: str) -> bool:
-    """Note that a host is no longer drained by this kind, or by any for `maintenance`; tell whether it was."""
+    """Note that a host is no longer drained by this kind, or by any for `maintenance`; return whether it was."""
     before = noted(file)
     was = before.get("kind", "")
     if (was, kind) == ("maintenance", "rollout") and before.pop("outdated", False):

@@ -48,12 +48,12 @@ def own_lock(app: str, what: str) -> Lock:
 
 
 def holds(lock: Lock) -> bool:
-    """Tell whether the process that took the lock may still run."""
+    """Return whether the process that took the lock may still run."""
     return bool(lock["host"] != platform.node() or started(lock["pid"]) == lock["started"])
 
 
 def same_run(one: Lock, other: Lock) -> bool:
-    """Tell whether two locks are those of one run."""
+    """Return whether two locks are those of one run."""
     return all(one.get(key) == other.get(key) for key in ("host", "pid", "started"))
 
 
@@ -73,7 +73,7 @@ class Ledger:
             yield
 
     def held(self) -> Lock:
-        """Return the lock as it stands, {} if there is none."""
+        """Return the lock as it is, {} if there is none."""
         try:
             found: Lock = json.loads(self.lock.read_text())
         except FileNotFoundError:
@@ -86,7 +86,7 @@ class Ledger:
         """Take the lock; return (a word about a run that left it behind, the release whose migration has run last).
 
         That is the one which the run that was left behind had migrated to, else the one that the last completed run
-        brought.
+        deployed.
         """
         with self.alone():
             lock = self.held()
@@ -105,7 +105,7 @@ class Ledger:
         return word, migrated or self.current()
 
     def current(self) -> str:
-        """Return the release that the last completed run brought, by the log; '' if there was none."""
+        """Return the release that the last completed run deployed, by the log; '' if there was none."""
         lines = self.log.read_text().splitlines() if self.log.is_file() else []
         for line in reversed(lines):
             with suppress(ValueError, AttributeError):
@@ -141,8 +141,8 @@ class Ledger:
         """Add a line to the log."""
         about = {key: lock[key] for key in ("app", "what", "owner", "host", "since")}
         # What a failure says may be a host's words, and the log is read on a terminal too.
-        told = {name: visible(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
-        line = {**about, "ended": datetime.now(UTC).isoformat(timespec="seconds"), "outcome": outcome, **told}
+        reported = {name: visible(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
+        line = {**about, "ended": datetime.now(UTC).isoformat(timespec="seconds"), "outcome": outcome, **reported}
         with self.log.open("a") as log:
             log.write(json.dumps(line) + "\n")
 

@@ -3,19 +3,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import socket
 import ssl
 import time
-import warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.gatehouse_door import (
-    NO_ANSWER,
+from ansible_collections.gatehouse.core.plugins.module_utils.member_turns import check_members
+from ansible_collections.gatehouse.core.plugins.module_utils.public_client import (
     Client,
     Door,
     Limits,
@@ -23,7 +20,11 @@ from ansible.module_utils.gatehouse_door import (
     OutOfTimeError,
     enter,
     short,
-    untrusting,
+)
+from ansible_collections.gatehouse.core.plugins.module_utils.site_checks import (
+    check_locations,
+    check_old_tls,
+    check_plain,
 )
 
 DOCUMENTATION = r"""
@@ -90,9 +91,6 @@ problems:
 """
 
 WORKERS = 4
-MOST_REQUESTS = 500
-BROKEN = 500  # a status from here on is the server's own failure (RFC 9110, 15.6)
-SILENT_LIMIT = 3
 WILDCARD_LABEL = "gatehouse-probe"
 HEADINGS = ("site", "proxy", "tls", "issuer", "days left", "members that answered")
 
@@ -106,185 +104,6 @@ def concrete(server_name: str) -> str:
         return f"{WILDCARD_LABEL}{server_name[1:]}"
     name = server_name.removeprefix(".")
     return name if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", name) else ""
-
-
-def check_locations(door: Door, client: Client) -> None:
-    """Every location must answer below 500."""
-    for location in door.site["locations"]:
-        where, upstream = f"https://{client.name}{location['path']}", location.get("upstream") or ""
-        look = (
-            f"the application's journal on the members of {upstream}"
-            if upstream
-            else f"nginx's error log on {door.proxy}"
-        )
-        try:
-            status = client.ask(location["path"]).status
-        except NO_ANSWER as error:
-            door.complain(f"{where} gives no answer ({short(error)}); look at {look}")
-            continue
-        if status >= BROKEN:
-            door.complain(f"{where} answered {status}; look at {look}")
-
-
-def check_plain(door: Door, name: str) -> None:
-    """Plain http must do what the site says: send the client to the same name by https, serve it, or let it go."""
-    client, does = (
-        Client(door, name, None),
-        door.site.get("http", "redirect") if door.site.get("https", True) else "serve",
-    )
-    try:
-        answer = client.ask("/")
-    except NO_ANSWER as error:
-        if does != "refuse":
-            door.complain(
-                f"http://{name}/ does not answer at {door.address}:{door.ports[1]} ({short(error)}); look at "
-                f"`systemctl status nginx` on {door.proxy} and at its firewall"
-            )
-        return
-    finally:
-        client.close()
-    if does == "refuse":
-        door.complain(
-            f"http://{name}/ answered {answer.status}, and the site says http: refuse; look at what listens on port "
-            f"{door.ports[1]} of {door.proxy}"
-        )
-    elif does == "redirect":
-        check_redirect(door, name, answer)
-    elif answer.status >= BROKEN:
-        door.complain(f"http://{name}/ answered {answer.status}; look at nginx's error log on {door.proxy}")
-
-
-def check_redirect(door: Door, name: str, answer: Any) -> None:
-    """Plain http must send the client to the same name by https."""
-    wanted = f"https://{name}/"
-    target = answer.getheader("Location") or ""
-    if answer.status not in (301, 308) or not target.startswith(wanted):
-        seen = f"{answer.status} to {target}" if target else str(answer.status)
-        door.complain(
-            f"http://{name}/ answered {seen}, not 301 or 308 to {wanted}; look at what listens on port "
-            f"{door.ports[1]} of {door.proxy}"
-        )
-
-
-def check_old_tls(door: Door, name: str) -> None:
-    """TLS 1.0 and 1.1 must be refused (RFC 8996). Where they cannot be offered, nothing is said."""
-    context = untrusting()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    client = Client(door, name, context)
-    try:
-        client.connection = client.open()
-    except OSError:
-        return
-    door.complain(f"https://{name} accepts {client.tls}; ssl_protocols must be TLSv1.2 TLSv1.3")
-    client.close()
-
-
-def endpoints(member: dict[str, Any]) -> list[str]:
-    """Write a member as nginx writes it in $upstream_addr; a host name as each of its addresses, as the proxy does."""
-    address = str(member["address"])
-    if address.startswith("unix:"):
-        return [address]
-    try:
-        found = [str(ipaddress.ip_address(address))]
-    except ValueError:
-        try:
-            found = sorted({str(one[4][0]) for one in socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)})
-        except OSError:
-            found = []
-    return [f"[{one}]:{member['port']}" if ":" in one else f"{one}:{member['port']}" for one in found]
-
-
-def answered_by(trace: str) -> tuple[list[str], str]:
-    """Split `$upstream_addr` into (endpoints that were tried and left, the one that answered).
-
-    https://nginx.org/en/docs/http/ngx_http_upstream_module.html#var_upstream_addr
-    """
-    *left, last = [part.strip() for part in re.split(r",| : ", trace)]
-    return left, last
-
-
-@dataclass
-class Turnout:
-    """Who answered for an upstream: endpoints seen, tried and left, and those with a bad status."""
-
-    seen: set[str] = field(default_factory=set)
-    tried: set[str] = field(default_factory=set)
-    bad: dict[str, int] = field(default_factory=dict)
-    asked: int = 0
-    untraced: bool = False
-
-
-def take_turns(client: Client, path: str, wanted: set[str], attempts: int) -> Turnout:
-    """Ask for a path until each of the `wanted` endpoints has answered, or one when none is wanted."""
-    turnout, silent = Turnout(), 0
-    while turnout.asked < attempts and silent < SILENT_LIMIT:
-        turnout.asked += 1
-        try:
-            answer = client.ask(path, Gatehouse_Trace="1")
-        except NO_ANSWER:
-            silent += 1
-            continue
-        trace = answer.getheader("Gatehouse-Member")
-        if not trace:
-            turnout.untraced = True
-            return turnout
-        left, last = answered_by(trace)
-        turnout.tried.update(left)
-        if answer.status >= BROKEN:
-            turnout.bad[last] = answer.status
-        else:
-            turnout.seen.add(last)
-        if wanted.issubset(turnout.seen | set(turnout.bad)):
-            return turnout
-    return turnout
-
-
-def check_members(door: Door, client: Client, upstream: dict[str, Any], path: str) -> None:
-    """Each member that is up must answer, and no stranger; any one where a client stays on one member."""
-    name = upstream["name"]
-    known = {spot: member for member in upstream["members"] for spot in endpoints(member)}
-    up = {spot for spot, one in known.items() if one.get("state", "up") == "up" and not one.get("backup")}
-    sticky = re.match(r"(ip_)?hash\b", upstream.get("method") or "")
-    wanted = set() if sticky else up
-    # Smooth weighted balancing gives each its turn within one round of all weights.
-    weight = sum(int(known[spot].get("weight") or 1) for spot in wanted)
-    attempts = min(MOST_REQUESTS, max(door.limits.attempts * max(len(wanted), 1), 2 * weight))
-    turnout = take_turns(client, path, wanted, attempts)
-    if turnout.untraced:
-        door.complain(
-            f"https://{client.name}{path} names no member of upstream {name} in a Gatehouse-Member header; "
-            "the address that asks must be in proxy_trace_sources"
-        )
-        return
-    came = turnout.seen | set(turnout.bad)
-    for spot in sorted(came - set(known) - {name}):
-        door.complain(f"upstream {name} was answered by {spot}, which is no member of it; run site.yml")
-    for spot in sorted(set(known) & (came | wanted)):
-        why = why_absent(turnout, spot, path, drained=known[spot].get("state") == "drain")
-        if why:
-            door.complain(
-                f"member {known[spot]['name']} ({spot}) of upstream {name} {why}; look at "
-                f"the application's journal on {known[spot]['name']}, and at whether {door.proxy} reaches it"
-            )
-    if not wanted and not turnout.seen:
-        door.complain(f"no member of upstream {name} answered {path}; look at the application's journal on them")
-    names = ", ".join(sorted(known[spot]["name"] for spot in turnout.seen & set(known))) or "none"
-    note = f" (one of {len(up)}: {sticky[0]} keeps a client on it)" if sticky else ""
-    door.row["members"].append(f"{name}: {names}{note}")
-
-
-def why_absent(turnout: Turnout, spot: str, path: str, *, drained: bool) -> str:
-    """Say what is wrong with one endpoint that answered or should have; '' when it did well."""
-    if spot in turnout.bad:
-        return f"answered {turnout.bad[spot]} to {path}"
-    if spot in turnout.seen:
-        return "is drained and was still asked" if drained else ""
-    if spot in turnout.tried:
-        return "was tried and did not answer"
-    return f"did not answer one of {turnout.asked} requests"
 
 
 def probe(door: Door, upstreams: dict[str, dict[str, Any]]) -> Door:

@@ -72,8 +72,8 @@ def served(estate: Estate, name: str, proxy: str) -> str:
 def tend(host: Host) -> dict[str, Any]:
     """Run the unit as its timer does; return its exit status and what it says of each site."""
     code = host.run("systemctl start gatehouse-acme.service").rc
-    told = json.loads(host.check_output("cat /var/lib/gatehouse/acme/result.json"))
-    return {"code": code, **{site["name"]: site for site in told["sites"]}}
+    reported = json.loads(host.check_output("cat /var/lib/gatehouse/acme/result.json"))
+    return {"code": code, **{site["name"]: site for site in reported["sites"]}}
 
 
 def plant_aged(host: Host, site: str, names: list[str]) -> None:
@@ -198,9 +198,9 @@ def test_the_timer_waits_and_a_run_with_nothing_due_changes_nothing(estate: Esta
     shown = host.check_output("systemctl show gatehouse-acme.timer -p ActiveState,UnitFileState")
     assert set(shown.split()) == {"ActiveState=active", "UnitFileState=enabled"}
     worker = host.check_output("pgrep -n -u www-data nginx")
-    told = tend(host)
-    assert {told[site]["state"] for site in NAMES.values()} == {"current"}
-    assert told["code"] == 0
+    reported = tend(host)
+    assert {reported[site]["state"] for site in NAMES.values()} == {"current"}
+    assert reported["code"] == 0
     assert host.check_output("pgrep -n -u www-data nginx") == worker
 
 
@@ -213,9 +213,9 @@ def test_a_certificate_that_nears_its_end_is_renewed_with_a_new_key_and_the_same
     plant_aged(host, "shop", ["shop.lab.test", "www.shop.lab.test"])
     key = host.file("/etc/ssl/gatehouse/shop/privkey.pem").sha256sum
     assert "long ago" in issuer(estate, "shop.lab.test", proxy)
-    told = tend(host)
-    assert (told["code"], told["shop"]["state"], told["both"]["state"]) == (0, "issued", "current")
-    assert told["shop"]["reason"].startswith("it ends on ")
+    reported = tend(host)
+    assert (reported["code"], reported["shop"]["state"], reported["both"]["state"]) == (0, "issued", "current")
+    assert reported["shop"]["reason"].startswith("it ends on ")
     assert "Pebble" in issuer(estate, "shop.lab.test", proxy)
     assert served(estate, "shop.lab.test", proxy) == fingerprint(host, "/etc/ssl/gatehouse/shop/fullchain.pem")
     assert host.file("/etc/ssl/gatehouse/shop/privkey.pem").sha256sum != key
@@ -228,17 +228,17 @@ def test_a_renewal_that_nginx_does_not_take_is_undone_and_made_good_later(estate
     before = fingerprint(host, "/etc/ssl/gatehouse/shop/fullchain.pem")
     host.check_output(f"echo 'broken here;' >> {tree}")
     try:
-        told = tend(host)
+        reported = tend(host)
     finally:
         host.check_output(f"sed -i '/^broken here;$/d' {tree}")
-    assert told["code"] != 0
-    assert told["shop"]["state"] == "refused"
-    assert 'unknown directive "broken"' in told["shop"]["problem"]
+    assert reported["code"] != 0
+    assert reported["shop"]["state"] == "refused"
+    assert 'unknown directive "broken"' in reported["shop"]["problem"]
     assert fingerprint(host, "/etc/ssl/gatehouse/shop/fullchain.pem") == before
     assert served(estate, "shop.lab.test", "proxy1") == before
     asked = host.check_output(f"ls {LIVE}/../archive/shop | wc -l")
-    told = tend(host)
-    assert (told["code"], told["shop"]["state"]) == (0, "issued")
+    reported = tend(host)
+    assert (reported["code"], reported["shop"]["state"]) == (0, "issued")
     assert host.check_output(f"ls {LIVE}/../archive/shop | wc -l") == asked, "it was asked for twice"
     assert "Pebble" in issuer(estate, "shop.lab.test", "proxy1")
 
@@ -265,8 +265,8 @@ def test_without_the_authority_a_site_keeps_what_it_has_and_a_new_one_starts_on_
         assert curl(estate, "https://closed.lab.test/", "proxy1", "--cacert", "/srv/ca.pem").rc == 0
         assert host.run("systemctl is-failed gatehouse-acme.service").rc == 0
     assert served(estate, "kept.lab.test", "proxy1") == fingerprint(host, "/etc/kept/chain.pem")
-    told = tend(host)
-    assert (told["code"], told["shop"]["state"], told["closed"]["state"]) == (0, "issued", "issued")
+    reported = tend(host)
+    assert (reported["code"], reported["shop"]["state"], reported["closed"]["state"]) == (0, "issued", "issued")
     for name in ("shop.lab.test", "closed.lab.test"):
         assert curl(estate, f"https://{name}/", "proxy1", "--cacert", "/srv/acme.pem", "-o", "/dev/null").rc == 0
 
@@ -289,18 +289,18 @@ def test_another_authority_is_asked_anew_and_the_account_with_the_first_one_is_k
         host.check_output(
             "sed -i s,:14000/dir,:14001/dir, /etc/gatehouse/acme/acme.json /etc/gatehouse/acme/certbot.ini"
         )
-        told = tend(host)
-        problems = {site: told[site]["problem"] for site in NAMES.values()}
-        assert (told["code"], told["shop"]["state"], set(problems.values())) == (0, "issued", {""}), problems
-        assert told["shop"]["reason"] == f"it is from https://{authority}:14000/dir"
+        reported = tend(host)
+        problems = {site: reported[site]["problem"] for site in NAMES.values()}
+        assert (reported["code"], reported["shop"]["state"], set(problems.values())) == (0, "issued", {""}), problems
+        assert reported["shop"]["reason"] == f"it is from https://{authority}:14000/dir"
         assert len(host.check_output(f"{accounts} | grep -v :").split()) == 2
     finally:
         host.check_output(
             "sed -i s,:14001/dir,:14000/dir, /etc/gatehouse/acme/acme.json /etc/gatehouse/acme/certbot.ini"
         )
         pebble.check_output("systemctl stop second; rm /etc/pebble/second.json")
-    told = tend(host)
-    assert (told["code"], told["shop"]["reason"]) == (0, f"it is from https://{authority}:14001/dir")
+    reported = tend(host)
+    assert (reported["code"], reported["shop"]["reason"]) == (0, f"it is from https://{authority}:14001/dir")
     assert first.split()[-1] in host.check_output(accounts)
     assert len(host.check_output(f"{accounts} | grep -v :").split()) == 2
 
@@ -315,9 +315,9 @@ def test_a_name_that_the_authority_cannot_reach_is_not_asked_for_without_end(est
     try:
         host.check_output(f"echo {base64.b64encode(json.dumps(wrong).encode()).decode()} | base64 -d > {config}")
         for _ in range(5):
-            told = tend(host)
-            assert (told["code"] != 0, told["shop"]["state"]) == (True, "current")
-            problems.append(told["wrong"]["problem"])
+            reported = tend(host)
+            assert (reported["code"] != 0, reported["shop"]["state"]) == (True, "current")
+            problems.append(reported["wrong"]["problem"])
     finally:
         host.check_output(f"echo {base64.b64encode(kept.encode()).decode()} | base64 -d > {config}")
     assert all("nowhere.lab.test" in problem for problem in problems[:4]), problems

@@ -1,4 +1,4 @@
-"""What the tests of balancing share: members that do as they are told, and a visitor who counts what comes back."""
+"""What the tests of balancing share: members whose behaviour a test sets, and a visitor who counts what comes back."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def test_a_member_is_left_alone_after_max_fails(visit: Visit, members: Members) 
     assert members.counts("member3")["requests"] == 2
 
 
-def test_without_any_member_a_visitor_is_told_at_once(visit: Visit) -> None:
+def test_without_any_member_a_visitor_is_refused_at_once(visit: Visit) -> None:
     replies = visit("/nobody?[1-6]")
     assert statuses(replies) == {502: 6}
     assert max(reply.seconds for reply in replies) < 1

@@ -1,4 +1,4 @@
-"""Paths that tell the origin what to answer, and what the answers of a proxy say about its cache."""
+"""Paths that say what the origin answers, and what the answers of a proxy say about its cache."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def get(estate: Estate, client: Host) -> Get:
 
 @pytest.fixture(scope="session")
 def seen(get: Get) -> Callable[[str], int]:
-    """Return a function that tells how often the origin was asked for a path."""
+    """Return a function that returns how often the origin was asked for a path."""
 
     def count(path: str) -> int:
         return int(get("plain", f"/seen/{path.split('/')[2]}").body)

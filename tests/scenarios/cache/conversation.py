@@ -44,7 +44,7 @@ class Case:
 
     @property
     def path(self) -> str:
-        """Return the path that tells the origin what to answer."""
+        """Return the path that says to the origin what to answer."""
         text = json.dumps(self.answers, separators=(",", ":")).encode()
         return f"/x/{self.identity}/" + base64.urlsafe_b64encode(text).decode().rstrip("=")
 

@@ -37,8 +37,13 @@ def main(address: str, site: str, path: str) -> None:
         if len(posted) < 3 and received > (len(posted) + 1) * expected // 10:
             posted.append(ask(address, site, "POST", path).status)
     after = ask(address, site, "HEAD", path).headers["X-Cache-Status"]
-    told = {"status": answer.headers["X-Cache-Status"], "length": expected, "received": received, "foreign": foreign}
-    print(json.dumps(told | {"posted": posted, "after": after}))
+    reported = {
+        "status": answer.headers["X-Cache-Status"],
+        "length": expected,
+        "received": received,
+        "foreign": foreign,
+    }
+    print(json.dumps(reported | {"posted": posted, "after": after}))
 
 
 if __name__ == "__main__":

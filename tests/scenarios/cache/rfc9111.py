@@ -206,7 +206,7 @@ def ages() -> list[Case]:
     return [
         Case(
             "5.1",
-            "an answer from the cache tells its Age",
+            "an answer from the cache has its Age",
             [answer(HOUR)],
             [ORIGIN, Step("cache", wait=1.2, age=(1, 3))],
         ),
@@ -423,5 +423,5 @@ if __name__ == "__main__":
     table = cases()
     with ThreadPoolExecutor(40) as pool:
         problems = list(pool.map(client.hold, table))
-    told = {f"{case.section} {case.name}": problem for case, problem in zip(table, problems, strict=True)}
-    json.dump({"must": sum(not case.optional for case in table), "problems": told}, sys.stdout)
+    reported = {f"{case.section} {case.name}": problem for case, problem in zip(table, problems, strict=True)}
+    json.dump({"must": sum(not case.optional for case in table), "problems": reported}, sys.stdout)

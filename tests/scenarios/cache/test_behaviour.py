@@ -16,7 +16,7 @@ from cache.asking import PROXIES, Get, states, written
 from estate import Estate
 
 HERE = Path(__file__).parent
-RECIPES = ("standard", "assets", "pages", "api", "lesson")
+RECIPES = ("standard", "assets", "pages", "api", "basic")
 Seen = Callable[[str], int]
 
 
@@ -121,7 +121,7 @@ def test_a_cookie_of_statistics_does_not_make_a_page_personal(get: Get) -> None:
     assert states([get("pages", path, "-H", "Cookie: _gang=1; id=2")]) == ["BYPASS"]
 
 
-def test_a_client_that_asks_for_it_defeats_the_lessons_cache_and_no_other(get: Get) -> None:
+def test_a_client_that_asks_for_it_defeats_the_basic_cache_and_no_other(get: Get) -> None:
     wish = ("-H", "Cache-Control: no-cache")
     path = written({"control": "max-age=60"})
     for site in RECIPES:
@@ -138,8 +138,8 @@ def test_each_recipe_keeps_silent_answers_as_long_as_it_says(get: Get) -> None:
     later = {site: states([get(site, path)])[0] for site, path in paths.items()}
     # A second may be over before the next request is made.
     assert now.pop("api") in ("HIT", "STALE", "EXPIRED")
-    assert now == {"standard": "MISS", "assets": "HIT", "pages": "HIT", "lesson": "HIT"}
-    assert (later["assets"], later["pages"], later["lesson"]) == ("HIT", "HIT", "HIT")
+    assert now == {"standard": "MISS", "assets": "HIT", "pages": "HIT", "basic": "HIT"}
+    assert (later["assets"], later["pages"], later["basic"]) == ("HIT", "HIT", "HIT")
     assert later["api"] in ("EXPIRED", "STALE")
 
 
@@ -168,9 +168,9 @@ def test_forgetting_an_entry_leaves_downloads_whole(estate: Estate, client: Host
     path = written({"size": size, "control": "max-age=600"}, {"control": "max-age=600"})
     get("standard", path, "-o", "/dev/null", proxy=proxy)
     address = estate.variables(proxy)["public_address"]
-    told = json.loads(client.check_output(f"cd /srv && python3 -m cache.download {address} standard {path}"))
+    reported = json.loads(client.check_output(f"cd /srv && python3 -m cache.download {address} standard {path}"))
     whole = {"status": "HIT", "length": size, "received": size, "foreign": 0}
-    assert told == whole | {"posted": [200, 200, 200], "after": "MISS"}
+    assert reported == whole | {"posted": [200, 200, 200], "after": "MISS"}
 
 
 def test_a_trace_goes_past_the_cache_and_leaves_nothing(estate: Estate, get: Get) -> None:

@@ -72,7 +72,7 @@ def test_a_beginning_of_paths_goes(estate: Estate, get: Get) -> None:
 
 def test_any_method_and_any_key_of_the_site_is_found(estate: Estate, get: Get) -> None:
     path = written({"control": "max-age=600"})
-    for site in ("lesson", "own"):
+    for site in ("basic", "own"):
         for _ in range(12):  # So often that each worker keeps the file open.
             get(site, path)
         assert states([get(site, path)]) == ["HIT"]
@@ -120,12 +120,12 @@ def test_nothing_that_nginx_did_not_write_is_touched(estate: Estate, get: Get) -
             '"shpo" is no site of proxy_sites; write purge_site as one of: api, assets,',
         ),
         (["purge_site=standard"], "write either purge_path, for one URL, or purge_prefix, for all that begin so"),
-        (["purge_site=standard", "purge_path=css"], '"css" is no path; write it from / on as it stands in the URL'),
+        (["purge_site=standard", "purge_path=css"], '"css" is no path; write it from / on as it is in the URL'),
         (
             ["purge_site=plain", "purge_path=/"],
             'no location of the site "plain" has a cache: there is nothing to purge',
         ),
     ],
 )
-def test_what_cannot_be_purged_is_told(estate: Estate, arguments: list[str], message: str) -> None:
+def test_what_cannot_be_purged_is_named(estate: Estate, arguments: list[str], message: str) -> None:
     assert message in refusal(estate, *arguments)

@@ -69,7 +69,7 @@ def podman(*arguments: str) -> list[str]:
 
 
 def standing(*labs: str) -> list[str]:
-    """Return what of these labs stands on this machine: containers and since when, networks, folders."""
+    """Return what of these labs is on this machine: containers and since when, networks, folders."""
     everything = [
         *podman("ps", "--all", "--format", "{{.Names}} {{.ID}} {{.StartedAt}}"),
         *podman("network", "ls", "--format", "{{.Name}} {{.ID}}"),

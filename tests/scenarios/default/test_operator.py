@@ -1,4 +1,4 @@
-"""What an operator is promised: a dry run that tells the truth, and errors before any host is touched."""
+"""What an operator is promised: a dry run that says the truth, and errors before any host is touched."""
 
 from __future__ import annotations
 
@@ -23,49 +23,51 @@ def test_a_dry_run_on_a_converged_estate_reports_no_change(estate: Estate) -> No
     assert [entry for entry in recap if entry[1] != "0"] == []
 
 
-# Ten ways to break an inventory: what is written, and what the operator must read.
+# Ten ways to break an inventory: what is written, and what the operator must read. A run says all that it can at once.
 MEMBER = {"name": "a", "address": "10.21.0.101", "port": 70000}
 FILES = {"source": "files", "chain": "/no/chain.pem", "key": "/no/key.pem"}
-AT = "proxy_sites[0].locations[0]"
+
+
+def other(name: str, **fields: Any) -> dict[str, Any]:
+    """Return a site of another name than SITE's."""
+    return SITE | {"name": name, "server_names": [f"{name}.lab.test"]} | fields
+
+
+SITES = [
+    other("a", locations=[{"path": "/", "upstream": "storefrnt"}]),
+    SITE,
+    SITE | {"server_names": ["b.lab.test"]},
+    other("b", server_names=SITE["server_names"]),
+    other("c", locations=[{"path": "/", "upstream": "storefront", "cache": {"zone": "asets"}}]),
+    other("d", server_name="x"),
+    other("e", certificate=FILES),
+    other("f", server_names=["x; return 200"]),
+]
+UPSTREAMS = [POOL | {"members": []}, POOL | {"name": "far", "members": [MEMBER]}]
 BROKEN: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     (
-        {"proxy_sites": [SITE | {"locations": [{"path": "/", "upstream": "storefrnt"}]}]},
-        (f'{AT}.upstream names the upstream "storefrnt", which proxy_upstreams lacks', "-> write storefront"),
+        {"proxy_sites": SITES},
+        (
+            'proxy_sites[0].locations[0].upstream names the upstream "storefrnt", which proxy_upstreams lacks',
+            "-> write storefront",
+            'proxy_sites[2].name repeats "shop", the name of proxy_sites[1]', "-> give each its own name",
+            "server_names[0] shop.lab.test of site b is a server name of site shop too", "-> keep it in one site",
+            'proxy_sites[4].locations[0].cache.zone names the cache "asets", which proxy_caches lacks',
+            "-> write assets",
+            "proxy_sites[5].server_name is unknown", "-> write server_names",
+            "proxy_sites[6].certificate.chain names /no/chain.pem, which is no file that can be read",
+            "proxy_sites[6].certificate.key names /no/key.pem, which is no file that can be read",
+            'proxy_sites[7].server_names[0] "x; return 200" is no server name',
+        ),
     ),
     (
-        {"proxy_sites": [SITE | {"locations": [{"path": "/", "upstream": "storefront", "cache": {"zone": "asets"}}]}]},
-        (f'{AT}.cache.zone names the cache "asets", which proxy_caches lacks', "-> write assets"),
-    ),
-    (
-        {"proxy_sites": [SITE, SITE | {"server_names": ["b.lab.test"]}]},
-        ('proxy_sites[1].name repeats "shop", the name of proxy_sites[0]', "-> give each its own name"),
-    ),
-    (
-        {"proxy_sites": [SITE, SITE | {"name": "other"}]},
-        ("server_names[0] shop.lab.test of site other is a server name of site shop too", "-> keep it in one site"),
-    ),
-    (
-        {"proxy_upstreams": [POOL | {"members": []}]},
-        ("proxy_upstreams[0].members of upstream storefront is empty: it has no member",),
-    ),
-    (
-        {"proxy_upstreams": [POOL | {"members": [MEMBER]}]},
-        ("proxy_upstreams[0].members[0].port 70000 is no port", "-> write an integer from 1 to 65535"),
+        {"proxy_upstreams": UPSTREAMS},
+        (
+            "proxy_upstreams[0].members of upstream storefront is empty: it has no member",
+            "proxy_upstreams[1].members[0].port 70000 is no port", "-> write an integer from 1 to 65535",
+        ),
     ),
     ({"proxy_site": []}, ("-e proxy_site=... is no variable of a playbook", "-> write -e proxy_sites=...")),
-    (
-        {"proxy_sites": [SITE | {"server_name": "x"}]},
-        ("proxy_sites[0].server_name is unknown", "-> write server_names"),
-    ),
-    (
-        {"proxy_sites": [SITE | {"certificate": FILES}]},
-        ("proxy_sites[0].certificate.chain names /no/chain.pem, which is no file that can be read",
-         "proxy_sites[0].certificate.key names /no/key.pem, which is no file that can be read"),
-    ),
-    (
-        {"proxy_sites": [SITE | {"server_names": ["x; return 200"]}]},
-        ('proxy_sites[0].server_names[0] "x; return 200" is no server name',),
-    ),
 ]  # fmt: skip
 
 

@@ -90,7 +90,7 @@ def test_websocket_is_upgraded_and_h2c_is_not(ask: Ask) -> None:
     assert ask(f"{SITES['dashboard']}/", *upgrade, "-H", "Upgrade: websocket").status == 200
 
 
-def test_a_stranger_is_not_told_which_member_answered(ask: Ask) -> None:
+def test_a_stranger_does_not_see_which_member_answered(ask: Ask) -> None:
     headers = ask(f"{SITES['storefront']}/api/whoami", "-H", "Gatehouse-Trace: 1").headers
     assert "gatehouse-member" not in headers
     assert "x-powered-by" not in headers

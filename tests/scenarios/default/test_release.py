@@ -37,7 +37,7 @@ def process_environment(host: Host, reader: str) -> str:
 def test_a_release_that_does_not_answer_is_put_back(ask: Ask, estate: Estate) -> None:
     before = release(ask)
     broken = {"app_version": "6.6.6", "app_health_path": "/there-is-no-such-page", "app_health_timeout": 5}
-    run = estate.play("playbooks/apps.yml", "--limit", "storefront1,proxies", "-e", json.dumps(broken))
+    run = estate.play("playbooks/deploy.yml", "--limit", "storefront1,proxies", "-e", json.dumps(broken))
     assert run.returncode != 0
     assert "/there-is-no-such-page" in run.stdout, run.stdout
     assert "404" in run.stdout, run.stdout
@@ -53,7 +53,7 @@ def test_a_first_release_that_does_not_answer_leaves_nothing_behind(estate: Esta
     host.check_output(f"systemctl disable --now storefront && rm -r /srv/storefront {files} && systemctl daemon-reload")
     try:
         broken = {"app_health_path": "/there-is-no-such-page", "app_health_timeout": 5}
-        run = estate.play("playbooks/apps.yml", "--limit", "storefront3,proxies", "-e", json.dumps(broken))
+        run = estate.play("playbooks/deploy.yml", "--limit", "storefront3,proxies", "-e", json.dumps(broken))
         assert run.returncode != 0
         assert "There was no release before it to go back to" in run.stdout, run.stdout
         assert host.check_output("systemctl list-units --all --plain --no-legend 'storefront*'") == ""
@@ -61,7 +61,7 @@ def test_a_first_release_that_does_not_answer_leaves_nothing_behind(estate: Esta
         assert host.check_output("find /etc/systemd /etc/gatehouse -name 'storefront*'") == ""
         assert host.check_output("ls /srv/storefront/releases") == ""
     finally:
-        run = estate.play("playbooks/apps.yml", "--limit", "storefront3,proxies")
+        run = estate.play("playbooks/deploy.yml", "--limit", "storefront3,proxies")
     assert run.returncode == 0, run.stdout
     assert host.service("storefront").is_running
     assert host.service("storefront").is_enabled
@@ -72,7 +72,7 @@ def test_an_application_goes_back_to_the_release_before(ask: Ask, estate: Estate
     before = answers(ask)
     assert set(before) == members
     version = ("-e", json.dumps({"app_version": "1.0.1"}))
-    run = estate.play("playbooks/apps.yml", "--limit", "storefront,proxies", *version)
+    run = estate.play("playbooks/deploy.yml", "--limit", "storefront,proxies", *version)
     assert run.returncode == 0, run.stdout
     upgraded = answers(ask)
     assert set(upgraded) == members
@@ -97,7 +97,7 @@ def test_an_application_changed_by_hand_is_repaired(estate: Estate) -> None:
     unit = "/etc/systemd/system/storefront.service"
     good = host.check_output(f"cat {unit}")
     host.check_output(f"sed -i s/NoNewPrivileges/#NoNewPrivileges/ {unit} && systemctl disable --now storefront")
-    run = estate.play("playbooks/apps.yml", "--limit", "storefront1,proxies")
+    run = estate.play("playbooks/deploy.yml", "--limit", "storefront1,proxies")
     assert run.returncode == 0, run.stdout
     assert host.check_output(f"cat {unit}") == good
     assert host.service("storefront").is_running
@@ -124,7 +124,7 @@ def test_a_secret_is_seen_by_the_application_only(estate: Estate) -> None:
         assert "Permission denied" in denied.stderr
     # The file differs, so that the run writes it and shows the difference as talkatively as Ansible can.
     host.check_output(f"echo '# by hand' >> {SECRETS}")
-    run = estate.play("playbooks/apps.yml", "--limit", "storefront1,proxies", "--diff", "-vvv")
+    run = estate.play("playbooks/deploy.yml", "--limit", "storefront1,proxies", "--diff", "-vvv")
     assert run.returncode == 0, run.stdout
     assert f"write {SECRETS}" in run.stdout, run.stdout
     assert value not in run.stdout + run.stderr
@@ -134,7 +134,7 @@ def test_a_secret_is_seen_by_the_application_only(estate: Estate) -> None:
 
 def test_the_storefront_does_not_run_without_its_secret(estate: Estate) -> None:
     without = {"app_secrets": {}, "app_health_timeout": 5}
-    run = estate.play("playbooks/apps.yml", "--limit", "storefront1,proxies", "-e", json.dumps(without))
+    run = estate.play("playbooks/deploy.yml", "--limit", "storefront1,proxies", "-e", json.dumps(without))
     assert run.returncode != 0
     assert "KeyError: 'SECRET_KEY'" in run.stdout, run.stdout
     assert "was put back and answers" in run.stdout, run.stdout

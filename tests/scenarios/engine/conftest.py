@@ -124,7 +124,7 @@ class Engine:
         return self.sh("readlink /etc/nginx/active").removeprefix("trees/")
 
     def trees(self) -> list[str]:
-        """Return what stands in the folder of trees."""
+        """Return what is in the folder of trees."""
         return self.sh("ls -A /etc/nginx/trees").split()
 
     def snapshot(self) -> str:
@@ -133,7 +133,7 @@ class Engine:
         return self.sh(f"{files}; pgrep -x nginx; systemctl is-active nginx; systemctl is-enabled nginx || true")
 
     def signature(self) -> str:
-        """Return what tells whether a test has changed anything."""
+        """Return what shows whether a test has changed anything."""
         return self.sh("curl -s --max-time 5 --unix-socket /run/nginx-identity.sock x; true") + self.snapshot()
 
 

@@ -22,7 +22,7 @@ HAND_WRITTEN = 'events {}\nhttp { server { listen 8080; return 200 "by hand\\n";
 
 
 def unchanged(result: dict[str, Any]) -> bool:
-    """Tell whether a run succeeded and had nothing to do."""
+    """Return whether a run succeeded and had nothing to do."""
     return not result.get("failed") and not result["changed"] and result["outcome"] == "none"
 
 
@@ -76,7 +76,7 @@ def test_a_tree_that_could_not_be_proven_is_refused(engine: Engine) -> None:
     assert engine.get() == "one"
 
 
-def test_what_nginx_warns_of_is_told(engine: Engine) -> None:
+def test_what_nginx_warns_of_is_reported(engine: Engine) -> None:
     result = engine.apply(tree(twice=site("two")))
     assert result["warnings"] == ['nginx: [warn] conflicting server name "" on 0.0.0.0:8080, ignored']
 
@@ -178,7 +178,7 @@ def test_nginx_that_was_killed_comes_back_by_itself(engine: Engine) -> None:
     assert unchanged(engine.apply(tree()))
 
 
-def test_a_frozen_nginx_is_told_and_recovers(engine: Engine) -> None:
+def test_a_frozen_nginx_is_reported_and_recovers(engine: Engine) -> None:
     live = engine.live()
     engine.sh("kill -STOP $(cat /run/nginx.pid)")
     try:
@@ -232,7 +232,7 @@ def test_what_earlier_tasks_have_still_to_make_is_not_tested(engine: Engine) -> 
     assert engine.get() == "one"
 
 
-def test_check_mode_tells_the_change_and_makes_none(engine: Engine) -> None:
+def test_check_mode_shows_the_change_and_makes_none(engine: Engine) -> None:
     before = engine.snapshot()
     seen = engine.apply(tree("two"), "--check", "--diff")
     assert (seen["changed"], seen["tested"], seen["outcome"]) == (True, True, "none")
@@ -357,6 +357,6 @@ def test_a_run_killed_at_any_step_is_completed_by_the_next(
     engine: Engine, killed: subprocess.CompletedProcess[str]
 ) -> None:
     assert killed.returncode == 0, killed.stdout[-5000:] + killed.stderr
-    told = re.findall(rf"^ok: \[{engine.name}\] =>\s+msg: '?(step \d+: \w+)", killed.stdout, re.MULTILINE)
-    assert "step 1: killed" in told
-    assert "step 26: completed" in told, "the run has more steps than were tried"
+    reported = re.findall(rf"^ok: \[{engine.name}\] =>\s+msg: '?(step \d+: \w+)", killed.stdout, re.MULTILINE)
+    assert "step 1: killed" in reported
+    assert "step 26: completed" in reported, "the run has more steps than were tried"

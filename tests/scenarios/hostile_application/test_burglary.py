@@ -65,7 +65,7 @@ def test_a_migration_is_confined(host: Host) -> None:
 
 
 def test_nobody_reaches_it_on_another_port(host: Host, burgle: Burgle) -> None:
-    # systemd forgets SocketBindDeny= for what runs when it is told to reload, so it may listen; no answer gets out.
+    # systemd forgets SocketBindDeny= for what runs when it has to reload, so it may listen; no answer gets out.
     host.check_output("systemctl daemon-reload")
     burgle('setsid node -e \'require("http").createServer((q, a) => a.end("caught")).listen(3001)\' >/dev/null 2>&1 &')
     asked = host.run("sleep 0.5; curl -s --max-time 2 http://127.0.0.1:3001/")

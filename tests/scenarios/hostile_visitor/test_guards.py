@@ -1,4 +1,4 @@
-"""Who has no business on a site does not get in, whichever way he comes."""
+"""Who has no business on a site does not get in, whichever way they come."""
 
 from __future__ import annotations
 

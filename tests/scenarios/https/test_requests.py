@@ -72,7 +72,7 @@ def test_in_clear_an_unknown_host_gets_no_answer_and_a_known_one_the_way_to_http
 
 
 @EACH
-def test_browsers_are_told_to_come_by_https_only(visitor: Visitor, proxy: str) -> None:
+def test_browsers_come_by_https_only(visitor: Visitor, proxy: str) -> None:
     assert visitor.curl(proxy, SHOP).headers["strict-transport-security"] == f"max-age={TWO_YEARS}"
 
 

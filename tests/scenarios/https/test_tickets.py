@@ -29,7 +29,7 @@ def begin(visitor: Visitor, proxy: str, version: str) -> None:
 
 
 def resumes(visitor: Visitor, proxy: str, version: str) -> bool:
-    """Come back with the ticket, be answered, and tell whether it opened."""
+    """Come back with the ticket, be answered, and return whether it opened."""
     said = visitor.handshake(proxy, f"-{version}", "-sess_in", f"/srv/{version}")
     assert "HTTP/1.1 200 OK" in said
     return re.search("^Reused, TLS", said, re.MULTILINE) is not None
@@ -130,7 +130,7 @@ def test_keys_rotate_without_losing_a_visitor_and_old_sessions_end(visitor: Visi
             estate.host(name).check_output(back)
 
 
-def test_a_play_puts_right_what_is_wrong_and_tells_no_secret(estate: Estate, visitor: Visitor) -> None:
+def test_a_play_puts_right_what_is_wrong_and_shows_no_secret(estate: Estate, visitor: Visitor) -> None:
     hosts = {name: estate.host(name) for name in PROXIES}
     kept = {name: sums(host) for name, host in hosts.items()}
     hosts["proxy1"].check_output(f"{PROGRAM} --day {datetime.now(UTC).toordinal() + 3}")

@@ -12,8 +12,8 @@ from estate import ROOT, Estate
 RULES = "nft list table inet gatehouse"
 
 
-def site(estate: Estate, *arguments: str, **variables: object) -> tuple[int, str]:
-    run = estate.play("playbooks/apps.yml", "--limit", "storefront1", *arguments, "-e", json.dumps(variables))
+def prepare(estate: Estate, *arguments: str, **variables: object) -> tuple[int, str]:
+    run = estate.play("playbooks/prepare.yml", "--limit", "storefront1", *arguments, "-e", json.dumps(variables))
     return run.returncode, " ".join((run.stdout + run.stderr).split())
 
 
@@ -21,7 +21,7 @@ def test_a_flushed_ruleset_is_put_back(estate: Estate) -> None:
     host = estate.host("storefront1")
     before = host.check_output(RULES)
     host.check_output("nft flush table inet gatehouse")
-    code, output = site(estate)
+    code, output = prepare(estate)
     assert code == 0, output
     assert host.check_output(RULES) == before
 
@@ -29,7 +29,7 @@ def test_a_flushed_ruleset_is_put_back(estate: Estate) -> None:
 def test_sources_without_the_controller_are_refused(estate: Estate) -> None:
     host = estate.host("storefront1")
     before = host.check_output(RULES)
-    code, output = site(estate, firewall_admin_sources=["10.99.0.1"])
+    code, output = prepare(estate, firewall_admin_sources=["10.99.0.1"])
     assert code != 0
     assert "firewall_admin_sources" in output
     assert str(estate.variables("storefront1")["controller_address"]) in output
@@ -39,7 +39,7 @@ def test_sources_without_the_controller_are_refused(estate: Estate) -> None:
 def test_rules_that_lock_the_controller_out_are_put_back_by_the_host(estate: Estate) -> None:
     host = estate.host("storefront1")
     before = host.check_output(RULES), host.check_output("sha256sum /etc/nftables.conf")
-    code, output = site(estate, firewall_ssh_port=2222, firewall_confirm_timeout=5)
+    code, output = prepare(estate, firewall_ssh_port=2222, firewall_confirm_timeout=5)
     assert code != 0
     assert "2222" in output
     assert estate.controller_reaches("storefront1")
@@ -76,6 +76,6 @@ def test_a_controller_with_a_new_address_comes_back_by_the_documented_line(estat
     assert not estate.controller_reaches("storefront1")
     host.check_output(documented[0].replace("10.10.0.20", own))
     assert estate.controller_reaches("storefront1")
-    code, output = site(estate)
+    code, output = prepare(estate)
     assert code == 0, output
     assert host.check_output(RULES) == before

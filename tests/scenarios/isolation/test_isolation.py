@@ -34,7 +34,7 @@ def test_another_application_reaches_neither_it_nor_its_ssh(estate: Estate, app:
 
 
 def is_open(host: Host, address: str, port: int) -> bool:
-    """Tell whether a port is open from outside the private network, and stays so.
+    """Return whether a port is open from outside the private network, and stays so.
 
     podman keeps the lab's networks apart, and what it lets pass has the controller's address; while it takes down
     another lab's network, it does so for a moment.

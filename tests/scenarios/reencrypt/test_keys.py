@@ -19,8 +19,8 @@ def test_root_alone_reads_them(estate: Estate) -> None:
     found = keys(estate)
     assert all(found.values()), found
     for host, paths in found.items():
-        told = estate.host(host).check_output(f"stat -c '%U:%G %a' {' '.join(paths)}").splitlines()
-        assert set(told) == {"root:root 600"}, host
+        reported = estate.host(host).check_output(f"stat -c '%U:%G %a' {' '.join(paths)}").splitlines()
+        assert set(reported) == {"root:root 600"}, host
 
 
 def test_they_are_on_their_host_and_nowhere_else(estate: Estate) -> None:
@@ -44,7 +44,7 @@ def test_the_cas_key_is_encrypted(estate: Estate) -> None:
     assert text.splitlines()[0].strip("-") == "BEGIN ENCRYPTED PRIVATE KEY"
 
 
-def test_no_key_is_told_however_talkative_a_run_is(estate: Estate) -> None:
+def test_no_key_is_shown_however_talkative_a_run_is(estate: Estate) -> None:
     run = estate.play("playbooks/rotate_certificates.yml", "--limit", "shop1,proxy1", "--diff", "-vvv")
     assert run.returncode == 0, run.stdout
     for host in ("shop1", "proxy1"):

@@ -39,7 +39,7 @@ def test_nothing_comes_from_a_member_with_a_wrong_certificate(
 
 
 def revoke(estate: Estate, *entries: str) -> None:
-    """Have both ends told of what is revoked, without issuing anything in its place."""
+    """Update at both ends what is revoked, without issuing anything in its place."""
     play(estate, "playbooks/update_trust.yml", "-e", json.dumps({"internal_ca_revoked": list(entries)}))
 
 

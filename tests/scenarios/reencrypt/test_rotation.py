@@ -41,7 +41,7 @@ def test_the_leaves_of_one_application_are_renewed(estate: Estate) -> None:
 
 
 def kill_at(estate: Estate, task: str, log: Path) -> None:
-    """Replace the CA, and kill the whole run as soon as it tells of a task."""
+    """Replace the CA, and kill the whole run as soon as it names a task."""
     with log.open("w") as stream:
         # A group of its own, so that its workers go too.
         running = subprocess.Popen(
@@ -66,7 +66,7 @@ def test_the_ca_is_replaced_however_often_the_run_is_killed(estate: Estate, tmp_
             "Advance the CA replacement",
         ):
             kill_at(estate, task, tmp_path / "log")
-            # The site's own certificate is of this CA too, so visitors are told in time as well.
+            # The site's own certificate is of this CA too, so visitors learn of it in time as well.
             trust = base64.b64encode((estate.state / "ca" / "trust.pem").read_bytes()).decode()
             estate.client.check_output(f"echo {trust} | base64 -d > /srv/ca.new && mv /srv/ca.new /srv/ca.pem")
         # By now the next CA may sign already; this ends what was begun, and begins nothing new.

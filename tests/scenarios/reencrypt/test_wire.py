@@ -12,7 +12,7 @@ from estate import Ask, Estate
 
 from .conftest import DESK, NAMED, PLAIN, SHOP
 
-# Counts the frames with a text in them on the interface of the private network, until it is told to and that is silent.
+# Counts the frames with a text in them on the private network's interface, until a signal ends it and that is silent.
 SNIFF = """
 import os, socket, sys
 wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(3))
@@ -131,7 +131,7 @@ def test_a_websocket_crosses(ask: Ask) -> None:
     assert answer.headers["sec-websocket-accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 
-def test_the_application_is_told_of_the_visitor_as_without_tls(ask: Ask, estate: Estate) -> None:
+def test_the_application_knows_the_visitor_as_without_tls(ask: Ask, estate: Estate) -> None:
     for url in (SHOP, DESK, PLAIN):
         answer = ask(f"{url}/a%2Fb?x=1", "-H", "X-Forwarded-For: 192.0.2.1")
         assert '"path": "/a%2Fb?x=1"' in answer.body

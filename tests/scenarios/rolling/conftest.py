@@ -25,7 +25,7 @@ class Shop:
         self.hosts = estate.group("shop")
 
     def lines(self, name: str) -> Counter[str]:
-        """Return how often each line stands in a file of the state folder, over all hosts."""
+        """Return how often each line is in a file of the state folder, over all hosts."""
         found: Counter[str] = Counter()
         for host in self.hosts:
             found.update(self.estate.host(host).run(f"cat /var/lib/shop/{name}").stdout.splitlines())

@@ -19,7 +19,7 @@ def test_bad_releases_are_put_back_while_nobody_notices(shop: Shop, load: Loadin
     with load() as seen:
         assert_refused(
             shop.deploy("2.0.0-crash"),
-            "shop cannot start: it is told to crash",
+            "shop cannot start: it is set to crash",
             f"Release {version}-",
             "was put back and answers.",
             "The hosts that were to follow were not touched.",

@@ -18,7 +18,7 @@ TRIP = re.compile(r"^<([\d.]+)> SSH: EXEC", re.MULTILINE)
 
 
 def trips(run: subprocess.CompletedProcess[str]) -> dict[str, int]:
-    """Return how many round trips each host took; molecule has Ansible tell that on stderr."""
+    """Return how many round trips each host took; molecule has Ansible say that on stderr."""
     found = TRIP.findall(run.stdout + run.stderr)
     return {address: found.count(address) for address in sorted(set(found))}
 
@@ -80,7 +80,7 @@ def test_a_host_is_taken_out_while_nobody_notices_and_stays_out(shop: Shop, load
         run = shop.play("drain", "-e", "host=shop2", "-e", '{"reason": "new memory"}')
         assert run.returncode == 0, run.stdout
         after = connections(shop, "shop2")
-        # What a WebSocket holds open is told and left alone; nothing that is new came.
+        # What a WebSocket holds open is reported and left alone; nothing that is new came.
         assert len(after) <= LIVE
         assert after <= before
         assert bool(after) == ("shop2 still has connections after 6 s" in run.stdout)
@@ -100,7 +100,7 @@ def test_a_host_is_taken_out_while_nobody_notices_and_stays_out(shop: Shop, load
     assert not (estate.state / "drained" / "shop2.json").exists()
 
 
-def test_a_drain_is_told_to_every_proxy_or_to_none(shop: Shop) -> None:
+def test_a_drain_reaches_every_proxy_or_none(shop: Shop) -> None:
     for playbook, words, problem in (
         ("drain", ("-e", "host=shop9"), "no upstream has a member shop9"),
         ("undrain", ("-e", "host=shop9"), "no upstream has a member shop9"),

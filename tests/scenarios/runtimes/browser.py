@@ -69,7 +69,7 @@ class Browser:
     def key_of(self, name: str) -> str:
         """Return the SHA-256 of the key that the proxy shows for a name, in a certificate of the lab's CA.
 
-        Chromium keeps a list of authorities of its own, so it is told the key instead of the CA.
+        Chromium keeps a list of authorities of its own, so it gets the key instead of the CA.
         """
         trust = ssl.create_default_context(cafile=str(self.estate.state / "ca" / "ca.pem"))
         with (

@@ -14,7 +14,7 @@ from .browser import Browser
 APPS = ("storefront", "dashboard", "guestbook", "tickets")
 # What each page says only when its own part of the work was done: a template, a script, a database.
 TEXTS = {
-    "storefront": ("Everything for the house that stands in the gate.", "12 things"),
+    "storefront": ("Everything for a house with a gate.", "12 things"),
     "dashboard": ("Who answered?", "Held by dashboard1"),
     "guestbook": ("The visitors' book", "My horse agrees.", "Rails 7.2"),
     "tickets": ("Tickets", "Hob and forty sheep", "Laravel 10"),

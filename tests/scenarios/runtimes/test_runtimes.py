@@ -56,7 +56,7 @@ def test_a_request_under_way_finishes_when_the_unit_stops(estate: Estate, ask: A
 
 
 def asked(app: str) -> str:
-    """Return a command that tells on the host whether the application takes requests again."""
+    """Return a command that says on the host whether the application takes requests again."""
     if app == "tickets":
         return "test -S /run/tickets/fastcgi.sock"
     port = {"storefront": 5000}.get(app, 3000)
@@ -85,14 +85,14 @@ def changed(tmp_path: Path) -> Path:
 
 def test_compiled_scripts_of_the_old_release_are_never_run(estate: Estate, ask: Ask, changed: Path) -> None:
     view = changed / "resources" / "views" / "tickets.blade.php"
-    # As long as before, so that neither time nor size tells the files apart.
+    # As long as before, so that neither time nor size distinguishes the files.
     view.write_text(view.read_text().replace("<h1>Tickets</h1>", "<h1>The bridge no 2</h1>"))
     sheet = changed / "public" / "tickets.css"
     sheet.write_text(sheet.read_text().replace("#eaf0ec", "#eaf0ed"))
     url = "https://tickets.lab.test"
     etag = ask(f"{url}/tickets.css").headers["etag"]
     new = {"app_version": "1.0.1", "app_source": str(changed)}
-    run = estate.play("playbooks/apps.yml", "--limit", "tickets:proxies", "-e", json.dumps(new))
+    run = estate.play("playbooks/deploy.yml", "--limit", "tickets:proxies", "-e", json.dumps(new))
     assert run.returncode == 0, run.stdout
     assert release(ask, "tickets").startswith("1.0.1-")
     assert "<h1>The bridge no 2</h1>" in ask(f"{url}/").body
@@ -119,7 +119,7 @@ def test_a_release_of_php_that_does_not_answer_is_put_back(estate: Estate, ask: 
     assert "stuck" in broken
     controller.write_text(broken)
     new = {"app_version": "6.6.6", "app_source": str(changed), "app_health_timeout": 5}
-    run = estate.play("playbooks/apps.yml", "--limit", "tickets:proxies", "-e", json.dumps(new))
+    run = estate.play("playbooks/deploy.yml", "--limit", "tickets:proxies", "-e", json.dumps(new))
     assert run.returncode != 0
     assert "did not answer 200 at /healthz over FastCGI (/run/tickets/fastcgi.sock)" in run.stdout, run.stdout
     assert "status 500" in run.stdout, run.stdout
@@ -178,7 +178,7 @@ def in_release(app: str, command: str) -> str:
     )
 
 
-def told(host: Host, port: int, path: str) -> dict[str, object]:
+def reported(host: Host, port: int, path: str) -> dict[str, object]:
     return dict(json.loads(host.check_output(f"curl -sf -HX-Forwarded-Proto:https http://127.0.0.1:{port}{path}")))
 
 
@@ -188,14 +188,14 @@ def test_a_django_project_runs_by_its_entry_point(estate: Estate) -> None:
     assert "Operations to perform" in host.check_output(
         in_release("records", "bin/python manage.py migrate --no-input")
     )
-    page = told(host, 5001, "/")
+    page = reported(host, 5001, "/")
     assert page["secure"] is True
     assert page["kinds"] == 1
     assert len(host.check_output("pgrep -P $(systemctl show records -P MainPID)").split()) == 1
 
 
 def test_an_application_that_speaks_asgi_runs_by_its_entry_point(estate: Estate) -> None:
-    assert told(estate.host("storefront1"), 5002, "/a") == {"interface": "http", "path": "/a"}
+    assert reported(estate.host("storefront1"), 5002, "/a") == {"interface": "http", "path": "/a"}
 
 
 def test_a_release_is_built_from_a_commit_and_from_an_archive(
@@ -215,14 +215,14 @@ def test_a_release_is_built_from_a_commit_and_from_an_archive(
         {"app_source_archive": {"location": str(archive), "sha256": found}},
     )
     for way in ways:
-        run = estate.play("playbooks/apps.yml", "--limit", "tickets", "-e", json.dumps(way))
+        run = estate.play("playbooks/deploy.yml", "--limit", "tickets", "-e", json.dumps(way))
         assert run.returncode == 0, run.stdout
         # Of the same source, so the same archive: it is built anew, and nothing on the host changes.
         assert "changed: [tickets1 -> localhost]" in run.stdout
         assert re.search(r"^tickets1 .* changed=1 ", run.stdout, re.MULTILINE), run.stdout
         assert release(ask, "tickets") == before
     wrong = {"app_source_archive": {"location": str(archive), "sha256": "0" * 64}}
-    run = estate.play("playbooks/apps.yml", "--limit", "tickets", "-e", json.dumps(wrong))
+    run = estate.play("playbooks/deploy.yml", "--limit", "tickets", "-e", json.dumps(wrong))
     assert run.returncode != 0
     said = f"has SHA-256 {found}, but app_source_archive.sha256 is {'0' * 64}: nothing was built."
     assert said in " ".join(run.stdout.split()), run.stdout

@@ -94,9 +94,9 @@ def test_a_folder_that_nginx_cannot_read_is_named_before_anything_is_changed(est
     finally:
         host.check_output("chmod 0755 /srv/spa")
     assert run.returncode != 0
-    told = " ".join(run.stdout.split())
-    assert "fatal: [proxy1]: FAILED!" in told
-    assert "nginx serves files from /srv/spa, and its workers (www-data) cannot read that; make the folder" in told
+    reported = " ".join(run.stdout.split())
+    assert "fatal: [proxy1]: FAILED!" in reported
+    assert "nginx serves files from /srv/spa, and its workers (www-data) cannot read that; make the folder" in reported
     assert host.check_output("readlink /etc/nginx/active") == before
 
 

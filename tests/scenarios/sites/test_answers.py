@@ -43,7 +43,7 @@ def test_what_an_application_says_of_its_own_security_is_left_as_it_is(visit: Vi
     assert answer.all("x-content-type-options") == ["nosniff"]
 
 
-def test_nothing_tells_what_the_application_is_made_of(visit: Visit) -> None:
+def test_nothing_shows_what_the_application_is_made_of(visit: Visit) -> None:
     answer = visit(APP + "/?header=X-AspNet-Version:4")
     assert answer.all("server") == ["nginx"]
     assert answer.all("x-secret") == ["1"]

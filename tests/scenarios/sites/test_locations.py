@@ -102,7 +102,7 @@ def test_files_come_from_the_proxys_own_disk(visit: Visit, path: str, status: in
     assert answer.all("x-frame-options") == ["SAMEORIGIN"]
 
 
-def test_browsers_keep_files_for_as_long_as_they_are_told(visit: Visit) -> None:
+def test_browsers_keep_files_for_as_long_as_the_site_says(visit: Visit) -> None:
     assert visit(APP + "/spa/assets/app.js").all("cache-control") == ["max-age=3600"]
     assert visit(APP + "/files/a%20b.txt").all("cache-control") == []
 

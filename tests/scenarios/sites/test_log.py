@@ -29,7 +29,7 @@ def of(estate: Estate, number: str) -> dict[str, Any]:
     return found[0]
 
 
-def test_a_line_tells_what_happened(estate: Estate, visit: Visit) -> None:
+def test_a_line_says_what_happened(estate: Estate, visit: Visit) -> None:
     answer = visit(
         APP + "/members/?x=1", "-uann:open sesame", '-Aa "b" \\ c', "-ehttps://example.org/é", as_="192.0.2.9"
     )

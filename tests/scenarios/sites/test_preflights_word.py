@@ -173,7 +173,7 @@ def drawn(name: str, option: Mapping[str, Any], way: str = "") -> st.SearchStrat
 
 
 def fields(value: Any, options: Mapping[str, Any], way: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Yield (path, its option) of each field of what stands in `value`, its lists' entries and those' fields too."""
+    """Yield (path, its option) of each field of what is in `value`, its lists' entries and those' fields too."""
     for name, option in options.items():
         if name in FIXED:
             continue

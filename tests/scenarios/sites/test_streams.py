@@ -106,7 +106,7 @@ def test_a_client_that_goes_on_is_waited_for(talk: Converse) -> None:
     assert b'"received": 4' in found.data
 
 
-def test_the_proxy_protocol_tells_who_asks(estate: Estate, visit: Visit) -> None:
+def test_the_proxy_protocol_says_who_asks(estate: Estate, visit: Visit) -> None:
     ask = ("--haproxy-clientip", "192.0.2.9", "-HX-Forwarded-For: 203.0.113.9", "-HX-Request-Id: from-a-visitor-1")
     for scheme in ("http://clear.lab.test/", "https://app.lab.test/"):
         answer = visit(scheme, *ask, proxy="proxy2")

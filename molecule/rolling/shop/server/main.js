@@ -16,7 +16,7 @@ const identity = JSON.stringify({ host: os.hostname(), release });
 const live = new Set();
 
 if (fails("crash")) {
-  console.error("shop cannot start: it is told to crash");
+  console.error("shop cannot start: it is set to crash");
   process.exit(1);
 }
 
@@ -64,7 +64,7 @@ server.on("upgrade", (request, socket) => {
   socket.on("error", () => live.delete(socket));
 });
 
-// As many applications do, it waits for nobody: what is under way when it is told to end is lost, unless it was drained.
+// As many applications do, it waits for nobody: what is under way when it has to end is lost, unless it was drained.
 process.on("SIGTERM", () => {
   // 1001: going away. The client comes again, and finds another host.
   for (const socket of live) socket.write(frame(8, Buffer.from([0x03, 0xe9])));

@@ -70,5 +70,5 @@ class InventoryModule(YamlInventory):  # type: ignore[misc]
             if secret := text.startswith(_VAULT):
                 text = loader.get_text_file_contents(str(path)).encode().decode()  # without Ansible's tags
         except (AnsibleError, OSError, UnicodeDecodeError):
-            return []  # a vault may stay closed until a play wants it; of the others Ansible tells
+            return []  # a vault may stay closed until a play wants it; the others Ansible reports
         return list(shown_mistakes(path, text, secret, hosts))

@@ -12,7 +12,7 @@ SHADOW = Path("/etc/shadow")
 
 
 def is_right(user: str) -> bool:
-    """Tell whether an account is there as it should be."""
+    """Return whether an account is there as it should be."""
     try:
         found = pwd.getpwnam(user)
         grp.getgrnam(user)
@@ -24,7 +24,7 @@ def is_right(user: str) -> bool:
 
 
 def is_member(user: str, group: str) -> bool:
-    """Tell whether an account is in a group; a release is its group's to read, and so is the application's socket."""
+    """Return whether an account is in a group; a release is its group's to read, and so is the application's socket."""
     try:
         return user in grp.getgrnam(group).gr_mem
     except KeyError:

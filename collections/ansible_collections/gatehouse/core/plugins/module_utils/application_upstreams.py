@@ -8,7 +8,7 @@ from typing import Any
 from ansible_collections.gatehouse.core.plugins.module_utils import applications
 from ansible_collections.gatehouse.core.plugins.module_utils.members import upstream_members
 
-# What stands before an application on its hosts, and how a proxy reaches it there; `mtls` is the role's default.
+# What is before an application on its hosts, and how a proxy reaches it there; `mtls` is the role's default.
 _TRANSPORTS = {"mtls": "mtls", "https": "https", "http": "http", "none": "http"}
 
 

@@ -1,6 +1,6 @@
 """Whether a regular expression can be made to try the same text in exponentially many ways.
 
-A visitor chooses the text, so such an expression gives him a processor for a request. The check is exact for what it
+A visitor chooses the text, so such an expression costs a processor for one request. The check is exact for what it
 models, and needs no trial against a clock: an expression backtracks exponentially only if its automaton gets from a
 state back to it in two ways by the same text (Weideman et al., "Analyzing Matching Time Behavior of Backtracking
 Regular Expression Matchers", 2016). Python's own parser reads the expression; no library of the lock file does more.
@@ -177,7 +177,7 @@ def _components(edges: Mapping[Any, Sequence[Any]]) -> dict[Any, int]:
 
 
 def _is_ambiguous(takes: Sequence[int], follows: Sequence[Mapping[int, int]]) -> bool:
-    """Tell whether some position comes back to itself in two ways by one text."""
+    """Return whether some position comes back to itself in two ways by one text."""
     loops = _components({place: list(after) for place, after in enumerate(follows)})
     inner = [[after for after in follows[place] if loops[after] == loops[place]] for place in range(len(takes))]
     if any(follows[place][after] > 1 for place, found in enumerate(inner) for after in found):
@@ -211,7 +211,7 @@ def _with_branches(pattern: str) -> str:
 
 
 def backtracking_regex(pattern: Any) -> bool:
-    """Tell whether a regular expression backtracks exponentially on some text. It has to be one (`re.compile`)."""
+    """Return whether a regular expression backtracks exponentially on some text. It has to be one (`re.compile`)."""
     automaton = _Automaton()
     automaton.tree(parser.parse(_with_branches(str(pattern))))
     return _is_ambiguous(automaton.takes, automaton.follows)

@@ -76,7 +76,7 @@ def header_name(value: Any) -> str:
 
 
 def header_text(value: Any) -> str:
-    """Return the value of a header field as it stands: printable ASCII on one line, without variables."""
+    """Return the value of a header field as it is: printable ASCII on one line, without variables."""
     text = _text(value)
     if not isinstance(value, str) or not _FIELD.fullmatch(text):
         raise InputError(f"{_shown(value)} is no value of a header", "it on one line, in printable ASCII characters")
@@ -97,7 +97,7 @@ def request_header_value(value: Any) -> str:
 def redirect_target(value: Any) -> str:
     """Return where a redirect leads: a path from `/` on or an http(s) address; $host and $request_uri may stand in it.
 
-    `$uri` is refused: it is decoded, so a visitor could write a line break and a header of his own into it.
+    `$uri` is refused: it is decoded, so a visitor could write a line break and a further header into it.
     """
     text = _text(value)
     if not _TARGET.fullmatch(text):

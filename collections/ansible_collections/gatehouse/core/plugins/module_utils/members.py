@@ -195,7 +195,7 @@ def endpoint(member: Mapping[str, Any], owner: str) -> tuple[str, int | None]:
 
 
 def joined(host: str, port: int | None) -> str:
-    """Write an endpoint as nginx reads it: an IPv6 address stands in brackets."""
+    """Write an endpoint as nginx reads it: an IPv6 address is in brackets."""
     return host if port is None else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

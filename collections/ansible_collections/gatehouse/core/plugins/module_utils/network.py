@@ -14,7 +14,7 @@ from ansible_collections.gatehouse.core.plugins.module_utils.input_error import 
 
 
 def _zoned(value: Any) -> bool:
-    """Tell an address that names an interface of one host (RFC 4007 11: fe80::1%eth0), and means nothing elsewhere."""
+    """Return whether an address names an interface (RFC 4007 11: fe80::1%eth0), and means nothing elsewhere."""
     return isinstance(value, str) and "%" in value
 
 
@@ -23,6 +23,15 @@ def network_port(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
         raise InputError(f"{json.dumps(value, default=str)} is no port", "an integer from 1 to 65535")
     return int(value)
+
+
+def port_range(value: Any) -> str:
+    """Return a range of ports, as `8000-8010`."""
+    first, _, last = value.partition("-") if isinstance(value, str) else ("", "", "")
+    digits = first.isascii() and last.isascii() and first.isdigit() and last.isdigit() and first[0] != "0" != last[0]
+    if not digits or not 1 <= int(first) < int(last) <= 65535:
+        raise InputError(f"{json.dumps(value, default=str)} is no range of ports", "one such as 8000-8010")
+    return str(value)
 
 
 def network_address(value: Any) -> str:

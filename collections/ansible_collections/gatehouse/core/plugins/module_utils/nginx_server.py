@@ -74,10 +74,10 @@ class Server:
         return ""
 
     def serves(self, name: str, master: int) -> bool:
-        """Tell whether the running server serves `name`; one that is silent may be in the midst of a reload."""
+        """Return whether the running server serves `name`; one that is silent may be in the midst of a reload."""
         for _ in range(10 if master else 1):
-            if told := self.answer():
-                return told == name
+            if reported := self.answer():
+                return reported == name
             time.sleep(0.1)
         return False
 

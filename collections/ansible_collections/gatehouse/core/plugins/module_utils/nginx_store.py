@@ -1,7 +1,7 @@
 """Configuration trees of nginx on their host: their files, their names, and the links that choose one.
 
 A run may be killed at any moment. What it wrote before the rename of `active` is swept away by the next run; what it
-did after that is completed or put back, because only `trees/proven` tells which trees a running server has answered
+did after that is completed or put back, because only `trees/proven` says which trees a running server has answered
 with.
 """
 
@@ -65,7 +65,7 @@ def discard(path: Path) -> None:
 
 
 def describe(path: Path, empty: bool = False, secret: bool = False) -> str:
-    """Return a file's text, '' for a folder. What no tree may hold is told in the text, so that it equals nothing."""
+    """Return a file's text, '' for a folder. What no tree may hold is named in the text, so that it equals nothing."""
     status = path.lstat()
     content = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
     text = content.decode(errors="backslashreplace")
@@ -77,7 +77,7 @@ def describe(path: Path, empty: bool = False, secret: bool = False) -> str:
 
 
 def conceal(texts: dict[str, str], which: str) -> dict[str, str]:
-    """Return {path below /etc/nginx: text} for a diff; of a secret it tells only `which` of the two it is."""
+    """Return {path below /etc/nginx: text} for a diff; of a secret it says only `which` of the two it is."""
     hidden = f"# the {which} content is secret\n"
     return {path: hidden if path.startswith(f"active/{SECRETS}") else text for path, text in texts.items()}
 
@@ -120,7 +120,7 @@ class Store:
         return target.name if target.parent == Path("trees") and NAME.fullmatch(target.name) else ""
 
     def linked(self) -> bool:
-        """Tell whether nginx.conf is the link into the live tree."""
+        """Return whether nginx.conf is the link into the live tree."""
         return self.conf.is_symlink() and self.conf.readlink() == Path("active/nginx.conf")
 
     def proven(self) -> list[str]:

@@ -17,12 +17,12 @@ from typing import Any
 
 from ansible_collections.gatehouse.core.plugins.module_utils.expressions import backtracking_regex
 from ansible_collections.gatehouse.core.plugins.module_utils.input_error import InputError
+from ansible_collections.gatehouse.core.plugins.module_utils.names import NAME
 
 # What nginx reads as one token without quotes and without a second meaning: no blank, quote, backslash, `#`,
 # `;{}$`.
 _BARE = re.compile(r"[A-Za-z0-9_./:@%+,=~*-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _PATH = re.compile(r"/[A-Za-z0-9._~!&()*+,=:@/-]*")
 _HOST_PATH = re.compile(r"/[A-Za-z0-9._~+,=:@/-]*")
 _VARIABLES = re.compile(r"[A-Za-z0-9_./:|-]*(\$[a-z0-9_]+[A-Za-z0-9_./:|-]*)+")
@@ -53,7 +53,7 @@ _LONGEST_SECONDS = 2**31 - 1
 
 
 def _shown(value: Any) -> str:
-    """Show `value` in an error: JSON tells a number from text, and no Python class name gets in."""
+    """Show `value` in an error: JSON distinguishes a number from text, and no Python class name gets in."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 80 else text[:77] + "..."
 
@@ -139,7 +139,7 @@ def nginx_duration(value: Any) -> str:
 
 def nginx_name(value: Any) -> str:
     """Return the name of an upstream, zone, site or request: also safe as a file's name and as a host's."""
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
+    if not isinstance(value, str) or not NAME.fullmatch(value):
         raise InputError(
             f"{_shown(value)} is no name", "at most 63 letters, digits, _ . or -, beginning with a letter or digit"
         )
@@ -250,3 +250,8 @@ def server_name(value: Any) -> str:
             "a DNS name such as shop.example.org or *.example.org (other scripts as punycode, xn--...)",
         )
     return str(text)
+
+
+def variable_part(name: str) -> str:
+    """Return a site's name as part of a variable of nginx, each name its own: `shop-2.eu` gives `shop_2d_2_2e_eu`."""
+    return re.sub(r"[^A-Za-z0-9]", lambda found: f"_{ord(found[0]):x}_", name)

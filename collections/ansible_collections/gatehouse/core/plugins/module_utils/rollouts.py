@@ -1,6 +1,6 @@
 """In which order the hosts of applications are moved over, and to which release an application goes back.
 
-Pure functions over what each host and the controller's log told: no I/O.
+Pure functions over what each host and the controller's log say: no I/O.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ def rollout_report(plans: Sequence[Plan], failures: Mapping[str, str]) -> list[s
 def logged_releases(text: str) -> dict[str, Any]:
     """Return what the controller's log of an application's deployments says, {} where it has none that was completed.
 
-    `current` is the release that the last completed run brought, `good` are {release: gate} in the order in which they
-    were last deployed, `settled` tells whether the last run was completed: else hosts may run different ones.
+    `current` is the release that the last completed run deployed, `good` are {release: gate} in the order in which they
+    were last deployed, `settled` says whether the last run was completed: else hosts may run different ones.
     """
     current, settled = "", True
     good: dict[str, Any] = {}
@@ -161,20 +161,20 @@ def rollback_target(listings: dict[str, Sequence[Release]], log: str = "", relea
     deployments; `release`: the one that is asked for. The log decides, and without one what more than half of the hosts
     say, so that no host chooses for the others; `differs` has a line for each host that says something else.
     """
-    told = logged_releases(log)
+    reported = logged_releases(log)
     if release:
         name = str(release)
-    elif told:
-        name = _logged_target(told, listings)
+    elif reported:
+        name = _logged_target(reported, listings)
     else:
         name = _majority([_own_target(listing) for listing in listings.values()])
     entries = {
         host: next((one for one in listing if one["release"] == name), None) for host, listing in listings.items()
     }
     verdicts = [bool(one and one["deployed"] and not one["failed"]) for one in entries.values()]
-    good = name in told.get("good", {}) or 2 * sum(verdicts) > len(verdicts)
+    good = name in reported.get("good", {}) or 2 * sum(verdicts) > len(verdicts)
     if not name or not good or not any(entries.values()):
-        raise InputError(_no_target(listings, told, str(release)))
+        raise InputError(_no_target(listings, reported, str(release)))
     if lacking := [host for host, one in entries.items() if one is None]:
         raise InputError(
             f"{', '.join(lacking)} does not have release {name}, which the others go back to. Name another that all of "
@@ -183,14 +183,14 @@ def rollback_target(listings: dict[str, Sequence[Release]], log: str = "", relea
     differs = [
         f"{host} says that {name} is not good there" for host, well in zip(entries, verdicts, strict=True) if not well
     ]
-    if told and told["settled"]:
+    if reported and reported["settled"]:
         differs += [
-            f"{host} runs {one['release']}, and the log says {told['current']}"
+            f"{host} runs {one['release']}, and the log says {reported['current']}"
             for host, listing in listings.items()
             for one in listing
-            if one["current"] and one["release"] != told["current"]
+            if one["current"] and one["release"] != reported["current"]
         ]
-    elif not told:
+    elif not reported:
         differs += [
             f"{host} by itself would go back to {own or 'nothing'}"
             for host, listing in listings.items()
@@ -198,7 +198,7 @@ def rollback_target(listings: dict[str, Sequence[Release]], log: str = "", relea
         ]
     # A log that is older than this entry of it names no gate.
     gates = [json.dumps(one.get("gate", {}), sort_keys=True) for one in entries.values() if one]
-    gate = told.get("good", {}).get(name) or json.loads(_majority(gates) or "{}")
+    gate = reported.get("good", {}).get(name) or json.loads(_majority(gates) or "{}")
     return {"release": name, "gate": gate, "differs": sorted(differs)}
 
 

@@ -47,7 +47,7 @@ _AUTHORITIES = (
 
 @dataclass(frozen=True)
 class Index:
-    """How a tool is told of its index: variables, and files in the operator's home and in /etc."""
+    """How a tool learns its index: variables, and files in the operator's home and in /etc."""
 
     variables: re.Pattern[str]
     home: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ _NPM = Index(
     (".npmrc",),
     ("npmrc",),
 )
-# Where to fetch from, by which way and as whom. What else a tool can be told (a cache, a program to run) is not.
+# Where to fetch from, by which way and as whom. What else a tool can be given (a cache, a program to run) is not.
 INDEXES = {
     "bundle": Index(re.compile(r"BUNDLE_(\w+__\w+|SSL_CA_CERT|TIMEOUT|RETRY)"), (".bundle/config",)),
     "composer": Index(re.compile(r"COMPOSER_(AUTH|CAFILE|IPRESOLVE)"), (".config/composer/auth.json",)),

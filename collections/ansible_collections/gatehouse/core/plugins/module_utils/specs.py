@@ -71,7 +71,7 @@ def _type_remedy(value: Any, wanted: str) -> str:
 
 
 def _last_sentence(option: Mapping[str, Any]) -> str:
-    """Return the last line of an option's description, in which a format or a range stands."""
+    """Return the last line of an option's description, in which a format or a range is written."""
     description = option.get("description") or ""
     lines = [description] if isinstance(description, str) else list(description)
     return str(lines[-1]) if lines else ""
@@ -208,7 +208,7 @@ class _Walk:
 
 
 def spec_values(value: Any, option: Mapping[str, Any], name: str = "value") -> Any:
-    """Return `value` with its nested defaults, and whatever is wrong in it as it stands: for what looks further."""
+    """Return `value` with its nested defaults, and whatever is wrong in it as it is: for what looks further."""
     return _Walk().value(_plain(value), _plain(option), (name,))
 
 

@@ -75,7 +75,7 @@ def effective(config: Path, user: str) -> dict[str, str]:
 
 
 def has_key(found: dict[str, str], user: str) -> bool:
-    """Tell whether an account can log in by a key; a command or an authority of keys is believed to have one."""
+    """Return whether an account can log in by a key; a command or an authority of keys is believed to have one."""
     if any(found.get(name, "none") != "none" for name in ("authorizedkeyscommand", "trustedusercakeys")):
         return True
     account = pwd.getpwnam(user)
@@ -147,10 +147,10 @@ def settle(text: str, check: bool) -> tuple[list[str], str]:
 
 def _overruled(text: str, user: str) -> list[str]:
     """Return the settings of the drop-in that sshd would not go by, since another file comes first."""
-    told = effective(MAIN, user)
+    reported = effective(MAIN, user)
     wanted = [line.lower().split(" ", 1) for line in text.splitlines() if not line.startswith("#")]
     # `-T` has an older name of one value.
-    return [name for name, value in wanted if told.get(name, "").replace("without-", "prohibit-") != value]
+    return [name for name, value in wanted if reported.get(name, "").replace("without-", "prohibit-") != value]
 
 
 def _arm(token: str, previous: str) -> None:
@@ -171,7 +171,7 @@ def _arm(token: str, previous: str) -> None:
 
 
 def _disarm(token: str) -> bool:
-    """Stop a restore; tell whether it had not fired."""
+    """Stop a restore; return whether it had not fired."""
     armed = PENDING / f"armed-{token}"
     try:
         kept = armed.rename(PENDING / f"kept-{token}")

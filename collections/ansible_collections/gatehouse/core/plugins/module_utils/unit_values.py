@@ -58,7 +58,7 @@ def release_version(value: Any) -> str:
 
 
 def unit_path(value: Any) -> str:
-    """Return an absolute path that stands in a unit as it is."""
+    """Return an absolute path that is in a unit as it is."""
     if not isinstance(value, str) or not _PATH.fullmatch(value) or {".", ".."} & set(value.split("/")):
         raise InputError(
             f"{json.dumps(value, default=str)} is no path for a unit",

@@ -38,7 +38,7 @@ def host_names(upstreams: Any) -> list[str]:
 
 
 def _server_lines(members: Any, addresses: Mapping[str, Any]) -> list[str]:
-    """Return the lines with the members' `server` directives; a name stands behind the addresses that it has."""
+    """Return the lines with the members' `server` directives; a name is behind the addresses that it has."""
     lines = []
     for index, entry in enumerate(members):
         member = known_keys(entry, KEYS, path=f"members[{index}]")
@@ -77,7 +77,7 @@ def _tls_names(upstream: Mapping[str, Any], addresses: Mapping[str, Any]) -> lis
 
 
 def upstream_blocks(upstreams: Any, option: Any, addresses: Any) -> list[dict[str, Any]]:
-    """Return [{name, zone_size, method, servers, keepalive, ..., tls_names}], one per upstream.
+    """Return [{name, zone_size, method, servers, tls_names, ...}], one per upstream, with all other fields of the spec.
 
     `upstreams`: proxy_upstreams; `option`: its entry in the spec, whose defaults are applied here, because ten thousand
     members are slow to hand from one filter to the next; `addresses`: {name: [IP addresses]} of the members that are
@@ -95,7 +95,7 @@ def upstream_blocks(upstreams: Any, option: Any, addresses: Any) -> list[dict[st
                 f" ({', '.join(host_names([upstream])) or 'it has no members'})",
                 "a member that has one",
             )
-        block = {key: upstream[key] for key in ("name", "keepalive", "keepalive_requests", "keepalive_timeout")}
+        block = {key: value for key, value in upstream.items() if key != "members"}
         method = "" if upstream["method"] == "round_robin" else upstream_method(upstream)
         block |= {"method": method, "servers": "\n".join(lines), "zone_size": upstream_zone_size(servers)}
         blocks.append({**block, "tls_names": _tls_names(upstream, addresses)})

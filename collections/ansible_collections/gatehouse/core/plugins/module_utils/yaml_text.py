@@ -36,7 +36,7 @@ def variable_files(folder: Path) -> Iterator[Path]:
 
 
 def mistakes(text: str) -> list[Mistake]:
-    """Return the mistakes of a text, in order: what breaks it, or else each key that stands twice.
+    """Return the mistakes of a text, in order: what breaks it, or else each key that is twice.
 
     Tags are not resolved, so vaulted values are as right as others; an empty text is right.
     """
@@ -116,11 +116,11 @@ def _quoted(name: str) -> str:
 
 
 def _broken(text: str, error: yaml.YAMLError) -> Mistake:
-    """Return what broke the text: by the line itself where that tells more than the parser does."""
+    """Return what broke the text: by the line itself where that says more than the parser does."""
     try:
         yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as told:  # in Python's words, which say more than libyaml's
-        error = told
+    except yaml.YAMLError as reported:  # in Python's words, which say more than libyaml's
+        error = reported
     mark: Any = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     start: Any = getattr(error, "context_mark", None) or mark
     said = str(getattr(error, "problem", None) or error)

@@ -14,12 +14,13 @@ from typing import Any
 
 from .. import applications
 from .problem import Problem, wrong
+from .renamed import renamed_value
 
 _LIST = "applications"
+_NONE_RENAMED: Mapping[str, Any] = {"keys": {}, "values": {"runtime": {}}}
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 # Groups that are never an application's.
 _NO_APPLICATIONS = ("all", "ungrouped", "proxies", "apps", "machines", "shared_machines")
-_NONE_RENAMED: Mapping[str, Any] = {"keys": {}, "values": {"runtime": {}}}
 
 
 def _problem(path: Sequence[Any], problem: str, remedy: str) -> Problem:
@@ -57,14 +58,10 @@ def application_problems(
         seen.setdefault(name, index)
         if not _NAME.fullmatch(name) or not groups.get(name):
             problems.append(_nameless(index, name, groups, entries))
-        for key, new in renamed["keys"].items():
-            if key in entry:
-                problems.append(_problem([index, key], f"was renamed to {new}", f"write {new}"))
-        if runtime := renamed["values"]["runtime"].get(entry.get("runtime")):
-            problem = f"{entry['runtime']} was renamed to {runtime}"
-            problems.append(_problem([index, "runtime"], problem, f"write {runtime}"))
+        problems += _former(index, entry, renamed)
+        runtime = entry.get("runtime")
         present = {renamed["keys"].get(key, key): value for key, value in entry.items()}
-        present |= {"runtime": runtime} if runtime else {}
+        present |= {"runtime": renamed["values"]["runtime"].get(runtime, runtime)} if isinstance(runtime, str) else {}
         problems += _runtime(index, present, roles)
         problems += _keys(index, present, known, roles)
     return problems
@@ -82,6 +79,15 @@ def _nameless(index: int, name: str, groups: Mapping[str, Sequence[str]], entrie
     remedy = f"write {near[0]}, or add the group {name}" if near else f"add the group {name}"
     problem = f"{name} is no group of hosts.yml that has hosts"
     return _problem([index, "name"], problem, f"{remedy} with its hosts to hosts.yml")
+
+
+def _former(index: int, entry: Mapping[str, Any], renamed: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield the keys and the runtime of an entry that have other names now."""
+    for key, new in renamed["keys"].items():
+        if key in entry:
+            yield _problem([index, key], f"was renamed to {new}", f"write {new}")
+    for found in renamed_value(entry, [_LIST, "runtime"], renamed["values"]):
+        yield {**found, "path": [_LIST, index, "runtime"]}
 
 
 def _runtime(index: int, entry: Mapping[str, Any], roles: Sequence[str]) -> Iterator[Problem]:

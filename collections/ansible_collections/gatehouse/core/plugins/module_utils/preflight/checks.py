@@ -19,6 +19,7 @@ from .environment import (
     group_problems,
     ownerless_files,
     purge_problems,
+    service_problems,
     unclaimed_groups,
     unread_variables,
     weak_secrets,
@@ -29,6 +30,7 @@ from .files import certificate_file_problems, missing_files
 from .locations import location_problems
 from .machines import machine_problems
 from .problem import Problem
+from .project import Roles
 from .proxies import proxy_problems
 from .renamed import moved_variables, renamed_value, renamed_variables
 from .report import WIRING
@@ -77,34 +79,10 @@ HOST_CHECKS: tuple[Callable[[Values, Estate], Iterable[Problem]], ...] = (
     lambda values, estate: acme_problems(values),
     lambda values, estate: source_problems(values),
     lambda values, estate: egress_problems(values, estate.applications),
+    lambda values, estate: service_problems(values.get("firewall_services")),
     lambda values, estate: purge_problems(values.get("rollout_purges"), estate.sites),
     lambda values, estate: certificate_file_problems(estate, values),
 )
-
-
-def check_renamed(estate: Estate) -> None:
-    """Check that an environment has the wiring, and that its variables have the names of now."""
-    renamed, groups = estate.renamed, (estate.load(estate.wiring) or {}).values()
-    wired = {name for group in groups for name in group if isinstance(group, Mapping)}
-    for host in estate.hosts:
-        estate.unwired |= "machine" not in host.raw and host.is_environment
-        if host.is_loose:
-            mine = {name: host.raw[name] for name in host.given if name not in wired}
-            host.add_all(moved_variables(mine, str(host.raw["app_name"]), renamed))
-        given = [name for name in host.given if (name,) not in host.reported]
-        host.add_all(renamed_variables(given, renamed["variables"], list(estate.roles.known)))
-    if estate.unwired:
-        _report_wiring(estate)
-
-
-def _report_wiring(estate: Estate) -> None:
-    """Report that the link to the wiring is missing, or has its name of before."""
-    shown = shown_path(estate.inventory)
-    source = f"../{WIRING}" if (estate.inventory.parent / WIRING).is_file() else estate.wiring
-    former = [name for name in estate.renamed["links"] if (estate.inventory / name).is_symlink()]
-    text = f"{former[0]} was renamed to {WIRING}" if former else f"{WIRING}, which joins the roles, is missing"
-    remedy = f"run ln -s {source} {shown}/{WIRING}" + (f" and remove {former[0]}" if former else "")
-    estate.problems.add("", text, {"remedy": remedy}, None, shown)
 
 
 def check_controller(estate: Estate) -> None:
@@ -117,6 +95,29 @@ def check_controller(estate: Estate) -> None:
         sandbox.check()
     except sandbox.SandboxError as error:
         estate.problems.add("", error.problem, {"remedy": error.remedy}, None, "this controller")
+
+
+def check_renamed(estate: Estate) -> None:
+    """Check that an environment has the wiring, and that its variables have the names of now."""
+    renamed = estate.roles.renamed
+    for host in estate.hosts:
+        estate.unwired |= host.in_environment and "machine" not in host.raw
+        # What no file says is Ansible's own, what the wiring says is right, and entries have a check of their own.
+        names = [name for name in host.raw if name not in host.written]
+        places = {name: str(getattr(host.places.get((name,)), "path", "") or "") for name in names}
+        given = [name for name, path in places.items() if path and Path(path).name != WIRING]
+        if host.is_loose:
+            mine = {name: host.raw[name] for name in given if name not in estate.roles.wired}
+            host.add_all(moved_variables(mine, str(host.raw["app_name"]), renamed))
+            given = [name for name in given if (name,) not in host.reported]
+        host.add_all(renamed_variables(given, renamed["variables"], list(estate.roles.known)))
+    if estate.unwired:
+        shown = shown_path(estate.inventory)
+        former = [name for name in renamed["links"] if (estate.inventory / name).is_symlink()]
+        source = f"../{WIRING}" if (estate.inventory.parent / WIRING).is_file() else estate.roles.wiring
+        text = f"{former[0]} was renamed to {WIRING}" if former else f"{WIRING}, which joins the roles, is missing"
+        remedy = f"run ln -s {source} {shown}/{WIRING}" + (f" and remove {former[0]}" if former else "")
+        estate.problems.add("", text, {"remedy": remedy}, None, shown)
 
 
 def check_applications(estate: Estate) -> None:
@@ -132,7 +133,8 @@ def check_applications(estate: Estate) -> None:
     host.note("applications", entries)
     host.add_all(environment_problems(host.raw.get("environment_name"), others))
     roles = estate.roles
-    host.add_all(application_problems(entries, list(roles.known), list(roles.options), estate.groups, estate.renamed))
+    known, names = list(roles.known), list(roles.options)
+    host.add_all(application_problems(entries, known, names, estate.groups, roles.renamed))
 
 
 def check_shape(estate: Estate) -> None:
@@ -150,7 +152,8 @@ def check_shape(estate: Estate) -> None:
         proxies = [problems.hosts[name] for name in groups.get("proxies", ())]
         _check_pools(estate, proxies, names)
         for found in group_problems(groups if readable else {"proxies": groups.get("proxies", [])}, names, asked):
-            if getattr(problems.hosts.get(found["path"][0]), "is_loose", False):
+            named = problems.hosts.get(found["path"][0])
+            if named and named.is_loose:
                 continue
             estate.rootless |= found["path"] == ["proxies"]
             place = problems.places.get(found["path"][0])
@@ -227,14 +230,14 @@ def check_values(estate: Estate) -> None:
             for variable in options
             if variable in host.raw and variable not in runs.get(role, {}).get(host.name, ())
         ]
-        # Those that are made of others come last, because what is wrong with those is reported where it stands.
+        # Those that are made of others come last, because what is wrong with those is reported where it is written.
         for variable in sorted(inputs, key=host.is_made):
-            _check_value(estate, host, variable, checked)
+            _check_value(host, variable, estate.roles, checked)
 
 
-def _check_value(estate: Estate, host: Host, variable: str, checked: dict[tuple[str, int], Any]) -> None:
+def _check_value(host: Host, variable: str, roles: Roles, checked: dict[tuple[str, int], Any]) -> None:
     """Check one input against its spec; a plain value that hosts share (a group's) is walked once."""
-    value, raw, option = host.evaluate(variable), host.raw[variable], estate.roles.known[variable]
+    value, raw, option = host.evaluate(variable), host.raw[variable], roles.known[variable]
     if value is None and (default := option.get("default")) is not None:
         # Ansible takes an empty value for the value: the role's default would not come in its place.
         remedy = "take the line away for the default" if default != "" else 'write ""'
@@ -243,8 +246,8 @@ def _check_value(estate: Estate, host: Host, variable: str, checked: dict[tuple[
     if key not in checked:
         secret = {"no_log": True} if SECRET.search(variable) else {}
         found = spec_problems(value, {**option, **secret}, variable)
-        names = estate.renamed["values"]
-        checked[key] = [(renamed_value(value, one["path"], names) or [one])[0] for one in found]
+        former = roles.renamed["values"]
+        checked[key] = [next(iter(renamed_value(value, one["path"], former)), one) for one in found]
     host.add_all(checked[key])
 
 
@@ -259,7 +262,9 @@ def check_readers(estate: Estate) -> None:
     # A host that no play reaches is for other playbooks.
     reached = {name for on in runs.values() for name in on}
     unread, read = dict[tuple[str, str, int], tuple[Host, dict[str, Any]]](), set[tuple[str, str, int]]()
-    for host in (host for host in estate.hosts if host.name in reached):
+    former = estate.roles.renamed["values"]["runtime"]
+    known = (host for host in estate.hosts if not host.is_loose and host.raw.get("runtime") not in former)
+    for host in (host for host in known if host.name in reached):
         for variable in (name for name in host.raw if name in roles and name not in host.written):
             place = place_of(host.raw[variable])
             if not place or not place.path or Path(place.path).name == WIRING:
@@ -335,8 +340,8 @@ def check_machines(estate: Estate) -> None:
 
 
 CHECKS: tuple[Callable[[Estate], None], ...] = (
-    check_renamed,
     check_controller,
+    check_renamed,
     check_applications,
     check_shape,
     check_unfilled,

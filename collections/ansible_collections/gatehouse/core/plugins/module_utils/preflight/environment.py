@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from .problem import Problem, wrong
+from .problem import Problem, numbered, wrong
 
 _EXAMPLE = "change-me"
 # Characters, as derived_secret wants them.
@@ -105,6 +105,21 @@ def unread_variables(places: Iterable[Mapping[str, Any]]) -> list[Problem]:
         problem = f"is an input of the role {roles}, which runs on no host that {one['file']} is for"
         remedy = f"write {one['key']}: in the application's entry" if one["key"] else "write it for hosts that run it"
         problems.append(wrong([one["variable"]], problem, f"{remedy}, or remove it"))
+    return problems
+
+
+def service_problems(services: Any) -> list[Problem]:
+    """Return the entries of firewall_services with too many ports, or with none although their protocol has ports."""
+    problems = []
+    for index, service in numbered(services):
+        given = [key for key in ("port", "ports") if service.get(key) is not None]
+        protocol, path = service.get("protocol") or "tcp", ["firewall_services", index]
+        if protocol not in ("tcp", "udp", "sctp"):
+            problems += [wrong([*path, key], f"has no meaning with {protocol}", "leave it out") for key in given]
+        elif not given:
+            problems.append(wrong(path, "has no port", "write port: 9100, or ports: 9100-9110"))
+        elif len(given) > 1:
+            problems.append(wrong([*path, "ports"], "is there beside port", "keep one of them"))
     return problems
 
 

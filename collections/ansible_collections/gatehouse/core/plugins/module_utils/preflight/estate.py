@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from .evaluation import Host, Problems
-from .problem import Problem, numbered
+from .problem import Problem, mapping, numbered
 from .project import Load, Need, Roles
 
 # What the proxies look at of a host's endpoint.
 _ENDPOINT = ("tls_endpoint_mode", "tls_endpoint_port", "tls_endpoint_ca", "tls_endpoint_clients")
+
+
+def _ports(service: Any) -> Iterable[int]:
+    """Return the ports that an entry of firewall_services opens."""
+    about = mapping(service)
+    first, _, last = str(about.get("ports") or "").partition("-")
+    if first.isdigit() and last.isdigit():
+        return range(int(first), min(int(last), 65535) + 1)
+    return [about["port"]] if isinstance(about.get("port"), int) else []
 
 
 @dataclass
@@ -26,10 +35,6 @@ class Estate:
     needs: Sequence[Need]
     inventory: Path
     certificate_days: int
-    # The table of names of before, files/renamed.yml of the role.
-    renamed: Mapping[str, Any]
-    # The file that joins the roles in every environment.
-    wiring: Path
     load: Load
     # The path of a file on the controller, where `copy` looks for it, and its text, vaulted or not; else AnsibleError.
     find: Callable[[str], str]
@@ -88,10 +93,10 @@ class Estate:
         found = {}
         for host in self.hosts:
             services = host.values.get("firewall_services")
-            if "proxies" in host.raw["group_names"] or host.is_loose or not isinstance(services, list):
+            if "proxies" in host.raw["group_names"] or not isinstance(services, list):
                 continue
             addresses = {str(host.evaluate(name)) for name in ("private_address", "ansible_host") if name in host.raw}
-            found[host.name] = {"addresses": addresses, "ports": {one.get("port") for _, one in numbered(services)}}
+            found[host.name] = {"addresses": addresses, "ports": {port for one in services for port in _ports(one)}}
         return found
 
     @cached_property

@@ -14,7 +14,7 @@ from ansible.errors import AnsibleError
 
 from .. import applications
 from ..input_error import InputError, ReportedError
-from .report import WIRING, place_text
+from .report import place_text
 from .variables import evaluation_problems
 
 # Internal to ansible-core: without it the report names variables and hosts instead of lines.
@@ -30,8 +30,6 @@ SECRET = re.compile(r"^vault_|_(passphrase|password|secret|secrets|token)$")
 _ACTS = re.compile(r"(lookup|query|q)\(\s*['\"][a-z_.]*(password|pipe|lines|url|uri|dig)\b")
 _ALIAS = re.compile(r"\{\{ (\w+) \}\}")
 _WAITS = "(known when its play runs)"
-# By one of these an inventory is an environment.
-_ENVIRONMENT = ("environment_name", "lab_name", "applications", "machine")
 _OWNER = re.compile(r"[a-z_]+(?=\[[0-9]+\])")
 
 
@@ -46,7 +44,7 @@ def place_of(value: Any) -> Any:
 
 
 def _place_of_entry(key: Any, value: Any) -> Any:
-    """Return the place of one entry of a mapping: its value's, but a container's is where its key stands."""
+    """Return the place of one entry of a mapping: its value's, but a container's is where its key is written."""
     at_value, at_key = place_of(value), place_of(key)
     if at_value and at_key and isinstance(value, (Mapping, list)) and at_key.path == at_value.path:
         return at_key if 0 <= (at_value.line_num or 0) - (at_key.line_num or 0) <= 3 else at_value
@@ -130,22 +128,10 @@ class Host:
                         value = value[part]
                     if variable in raw and place_of(raw[variable]) == place_of(value):
                         self.written[variable] = (*self.application, *path)
-
-    @property
-    def is_environment(self) -> bool:
-        """Say whether the host belongs to an environment, which the wiring is for."""
-        return any(name in self.raw for name in _ENVIRONMENT)
-
-    @property
-    def given(self) -> list[str]:
-        """Return the variables that the operator's files say; what no file says is Ansible's own."""
-        places = {name: str(getattr(self.places.get((name,)), "path", "") or "") for name in self.raw}
-        return [name for name, path in places.items() if path and Path(path).name != WIRING]
-
-    @property
-    def is_loose(self) -> bool:
-        """Say whether an application without an entry runs here, by loose variables as they were before."""
-        return self.is_environment and not self.application and "app_name" in self.given
+        # By one of these an inventory is an environment, which the wiring belongs to.
+        self.in_environment = any(name in raw for name in ("environment_name", "lab_name", "applications", "machine"))
+        # Whether an application without an entry runs here, as loose variables: so they were written before.
+        self.is_loose = self.in_environment and not self.application and "app_name" in raw
 
     def place(self, path: ValuePath) -> Any:
         """Return the place of a part, or of the nearest part around it."""
@@ -198,7 +184,7 @@ class Host:
             message, remedy = cause.sentence, cause.remedy
         secret = self._is_secret(path)
         # A template may fail because of another that it uses: that one is reported, once for all its users. But
-        # one that is read through hostvars[...] is right where it stands.
+        # one that is read through hostvars[...] is right where it is written.
         if not message.startswith("'hostvars'"):
             path = self._find(place_of(getattr(cause, "obj", None))) or path
         groups: Any = self.raw["groups"]

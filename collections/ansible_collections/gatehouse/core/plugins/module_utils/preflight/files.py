@@ -14,13 +14,13 @@ from .renamed import renamed_in_page
 
 
 def missing_files(estate: Estate, files: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
-    """Yield the files [{path, file}] that are not where `copy` would look, and pages with names of before."""
+    """Yield as problems the files [{path, file}] that are not where `copy` would look, and pages' names of before."""
     for wanted in files:
         try:
             path = estate.find(wanted["file"])
             if wanted["path"][-1] == "error_page":
-                names = estate.renamed["page_variables"]
-                yield from renamed_in_page(estate.read(path), wanted["path"], wanted["file"], names)
+                renamed = estate.roles.renamed["page_variables"]
+                yield from renamed_in_page(estate.read(path), wanted["path"], wanted["file"], renamed)
         except (AnsibleError, OSError, UnicodeDecodeError):
             problem = f"names {wanted['file']}, which is no file that can be read"
             yield wrong(wanted["path"], problem, "put it there, or correct the path")

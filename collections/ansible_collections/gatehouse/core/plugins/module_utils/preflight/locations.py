@@ -34,7 +34,7 @@ _FRAMING = (
     "connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 )  # fmt: skip
 _ANSWER_FRAMING = (*_FRAMING, "content-type", "date", "server")
-# Variables of which one tells the sites of a shared cache apart.
+# Variables of which one distinguishes the sites of a shared cache.
 _WHICH_SITE = re.compile(r"\$(host|http_host|server_name)\b")
 
 
@@ -90,7 +90,7 @@ def _answers(location: Mapping[str, Any]) -> Iterator[Problem]:
         text = "is missing, and so are redirect.to and static.dir: nothing would answer"
         yield wrong(["upstream"], text, "write one of the three")
     for keys in chosen[1:]:
-        yield wrong(keys, f"stands beside {'.'.join(chosen[0])}, and only one can answer", "keep one of them")
+        yield wrong(keys, f"is beside {'.'.join(chosen[0])}, and only one can answer", "keep one of them")
     if len(chosen) != 1 or chosen[0] == ("upstream",):
         return
     who = ".".join(chosen[0])

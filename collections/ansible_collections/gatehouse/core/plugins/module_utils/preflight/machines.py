@@ -35,7 +35,7 @@ def machine_problems(hosts: Mapping[str, Mapping[str, Any]], proxies: Sequence[s
 def _on_a_proxy(
     host: str, values: Mapping[str, Any], hosts: Mapping[str, Mapping[str, Any]], proxies: Sequence[str]
 ) -> Iterator[Problem]:
-    """Yield why nginx of the proxy cannot be all that stands before an application on its host."""
+    """Yield why nginx of the proxy cannot be all that is before an application on its host."""
     machine, name = values["machine"], values.get("app_name")
     elsewhere = [one["machine"] for one in hosts.values() if one.get("app_name") == name and one["machine"] != machine]
     remedy = f"put {name} on hosts that are no proxies, or on {machine} alone with no other proxy"

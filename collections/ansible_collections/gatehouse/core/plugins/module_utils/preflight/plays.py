@@ -54,7 +54,7 @@ def _listed_roles(roles: Any) -> Iterator[dict[str, Any]]:
             yield {"name": name, "vars": given, "sure": "when" not in entry}
 
 
-def brought_roles(meta: Any, tasks: Sequence[Any]) -> list[dict[str, Any]]:
+def included_roles(meta: Any, tasks: Sequence[Any]) -> list[dict[str, Any]]:
     """Return the roles that a role brings along, in the same shape.
 
     `meta`: its parsed meta/main.yml; `tasks`: its parsed task files. What a task brings without a `when` is sure.

@@ -11,7 +11,8 @@ from ansible.errors import AnsibleError
 
 from .. import applications
 from .evaluation import Host, Problems
-from .plays import brought_roles, play_roles, role_needs, spec_options
+from .plays import included_roles, play_roles, role_needs, spec_options
+from .report import WIRING
 
 # A parsed YAML file, or None where there is no such file.
 Load = Callable[[Path], Any]
@@ -31,7 +32,12 @@ class Roles:
             self.options[role.name] = spec_options(load(role / "meta" / "argument_specs.yml"))
             self.defaults |= load(role / "defaults" / "main.yml") or {}
             tasks = [load(path) for path in sorted((role / "tasks").glob("*.yml"))]
-            self.brings[role.name] = brought_roles(load(role / "meta" / "main.yml"), tasks)
+            self.brings[role.name] = included_roles(load(role / "meta" / "main.yml"), tasks)
+        self.renamed: Mapping[str, Any] = load(folder / "preflight" / "files" / "renamed.yml")
+        self.wiring = folder.parent / "inventories" / WIRING
+        groups = (load(self.wiring) or {}).values()
+        # What the wiring says of any group.
+        self.wired = {str(name) for variables in groups if isinstance(variables, Mapping) for name in variables}
         self.known = {name: option for options in self.options.values() for name, option in options.items()}
 
 
@@ -81,7 +87,7 @@ class Plays:
                     remedy = "write runtime: and one of " + ", ".join(applications.runtimes(options))
                     host.add({"path": host.application, "problem": "lacks runtime", "remedy": remedy})
                     continue
-                if host.is_loose:  # moved_variables reports it
+                if host.is_loose:  # moved_variables names each
                     continue
                 remedy = "describe the application in group_vars/all/applications.yml"
                 text = f"a play runs the role {role['name']}, and {getattr(error, 'message', error)}"
@@ -89,7 +95,7 @@ class Plays:
                 continue
             if name in options:
                 found.append({**role, "name": name})
-            elif not host.application and not host.is_loose:  # of those application_problems and moved_variables
+            elif not host.application and not host.is_loose:  # their runtime is named where it is written
                 near = difflib.get_close_matches(name, options, 1)
                 wanted = near[0] if near else "one of " + ", ".join(options)
                 remedy = f"change that variable so that it becomes {wanted}"

@@ -136,7 +136,7 @@ def _balancers(estate: Mapping[str, Any]) -> list[Problem]:
         for index, source in enumerate(ranges if isinstance(ranges, (list, tuple)) else ()):
             if _is_everyone(source):
                 text = f"{source} is everybody" + (
-                    ": each visitor could say what his address is, and get past allow, deny and limits"
+                    ": each visitor could claim any address, and get past allow, deny and limits"
                     if variable == "proxy_real_ip_sources"
                     else ": each visitor could go past the cache and learn the members' addresses"
                 )

@@ -1,6 +1,6 @@
-"""Names of before in an inventory, by the table `files/renamed.yml`, and applications that are loose variables.
+"""Names of before in an inventory, by the role's table `files/renamed.yml`, and applications that are loose variables.
 
-Every function is pure and returns a list of problems {path, problem, remedy, level}, as all of them.
+Every function is pure and returns a list of problems {path, problem, remedy, level}, see problem.py.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def renamed_variables(names: Sequence[str], renamed: Mapping[str, str], known: S
 
 
 def renamed_value(value: Any, path: Sequence[Any], renamed: Mapping[str, Mapping[str, str]]) -> list[Problem]:
-    """Return a problem when what stands at the end of `path` in a variable's `value` has another name now."""
+    """Return a problem when what is at the end of `path` in a variable's `value` has another name now."""
     for part in path[1:]:
         try:
             value = value[part]

@@ -63,7 +63,7 @@ def problem_report(problems: Sequence[Mapping[str, Any]], values: Sequence[Mappi
 
 
 def without_wiring(problems: Sequence[Mapping[str, Any]], rootless: bool) -> list[dict[str, Any]]:
-    """Return the problems with those of the wiring told by their cause, since nobody edits that file.
+    """Return the problems with those of the wiring named by their cause, since nobody edits that file.
 
     `problems`: as for problem_report, with order: (path, line, column), and `missing`: the undefined name that a
     template uses; `rootless`: whether groups are missing that all of the wiring reads. A name that is missing is to be

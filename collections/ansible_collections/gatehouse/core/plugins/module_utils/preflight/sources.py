@@ -17,7 +17,7 @@ from .problem import wrong
 _NEEDS = {
     "app_source_archive": {
         "location": ("there is no source", "a path or an address"),
-        "sha256": ("nobody could tell another archive from this one", "what `sha256sum` prints"),
+        "sha256": ("nobody could distinguish another archive from this one", "what `sha256sum` prints"),
     },
     "app_source_git": {
         "repository": ("there is no source", "a path or an address"),
@@ -43,7 +43,7 @@ def _problems(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             if not values[name].get(field):
                 yield wrong([name, field], f"is missing, so {else_}", f"write {remedy}")
     for name in written[1:]:
-        text = f"stands beside {written[0]}, and a release has one source"
+        text = f"is beside {written[0]}, and a release has one source"
         yield wrong([name], text, "keep one of them")
 
 

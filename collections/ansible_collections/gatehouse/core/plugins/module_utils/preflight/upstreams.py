@@ -31,7 +31,7 @@ def upstream_problems(upstreams: Any, hosts: Sequence[str] = ()) -> list[Problem
         found = [*_members(upstream, title, hosts), *_retries(upstream), *_times(upstream), *_verified(upstream, title)]
         owner = owners.setdefault(name.lower(), name)
         if owner != name:
-            text = f"{name} is {owner} in other letters, and nginx does not tell them apart"
+            text = f"{name} is {owner} in other letters, and nginx does not distinguish them"
             found.append(wrong(["name"], text, "give each its own name"))
         problems += [{**one, "path": ["proxy_upstreams", index, *one["path"]]} for one in found]
     return problems
@@ -179,7 +179,7 @@ def closed_ports(upstreams: Any, opened: Mapping[str, Mapping[str, Any]]) -> lis
             ports = sorted(opened[host]["ports"])
             text = f"{port} of member {member.get('name')} is closed on host {host}, whose firewall opens"
             text += f" {', '.join(str(one) for one in ports) or 'none'}"
-            remedy = f"add it to firewall_services of {host}"
+            remedy = f"open it in extra_services of {host}"
             if ports:
                 remedy = f"write {ports[0] if len(ports) == 1 else 'one of these'}, or {remedy}"
             problems.append(wrong(["proxy_upstreams", index, "members", place, "port"], text, remedy))
