@@ -80,10 +80,10 @@ def preparation_failures(hosts: Sequence[str], hostvars: Mapping[str, Any], reac
             )
         else:
             continue
-        told = reasons.setdefault(str(hostvars[host]["rollout_app"]), [])
-        if reason not in told:
-            told.append(reason)
-    return {app: "\n".join([*told, f"{app} {_UNCHANGED}"]) for app, told in reasons.items()}
+        said = reasons.setdefault(str(hostvars[host]["rollout_app"]), [])
+        if reason not in said:
+            said.append(reason)
+    return {app: "\n".join([*said, f"{app} {_UNCHANGED}"]) for app, said in reasons.items()}
 
 
 def rollout_report(plans: Sequence[Plan], failures: Mapping[str, str]) -> list[str]:
@@ -95,9 +95,9 @@ def rollout_report(plans: Sequence[Plan], failures: Mapping[str, str]) -> list[s
         where = f"{app} {mine[0]['release']} runs on {', '.join(plan['host'] for plan in mine)}"
         lines.append(f"{where}: moved over were {moved}" if moved else f"{where} already: nothing was changed")
     for app, reason in failures.items():
-        told = reason.splitlines()
-        told = told[:2] + [line for line in told[2:] if line.endswith(_UNCHANGED)]
-        lines.append("\n  ".join([f"{app} failed: {told[0]}", *told[1:]]))
+        said = reason.splitlines()
+        said = said[:2] + [line for line in said[2:] if line.endswith(_UNCHANGED)]
+        lines.append("\n  ".join([f"{app} failed: {said[0]}", *said[1:]]))
     return lines
 
 
