@@ -36,6 +36,7 @@ WORDS = (
     "host",
     "internal_ca_replace",
     "lines",
+    "page",
     "purge_path",
     "purge_prefix",
     "purge_site",

@@ -23,6 +23,7 @@ from ansible_collections.gatehouse.core.plugins.module_utils import (
     status,
     unit_values,
     upstreams,
+    waf_inputs,
 )
 
 # Roles name most of these in their specs (`Format: nginx_size.`): they return the value, or raise with the remedy.
@@ -62,6 +63,8 @@ FORMATS: tuple[Callable[..., Any], ...] = (
     unit_values.unit_path,
     unit_values.unit_percent,
     unit_values.unit_size,
+    waf_inputs.media_type,
+    waf_inputs.waf_parameter,
 )
 OTHERS: tuple[Callable[..., Any], ...] = (
     application_upstreams.application_upstreams,
@@ -100,6 +103,7 @@ OTHERS: tuple[Callable[..., Any], ...] = (
     upstreams.host_names,
     upstreams.upstream_blocks,
     upstreams.upstream_pools,
+    waf_inputs.uses_waf,
 )
 
 

@@ -83,10 +83,11 @@ def test_every_text_that_could_reach_nginx_has_a_format_or_choices() -> None:
         for name, option in texts("", options("proxy"))
         if "choices" not in option and not re.search(r"Format: \w+\.", str(option["description"]))
     }
-    # Paths on the controller: no template sees them.
+    # Paths on the controller, and reasons for people: no template sees them.
     files = ("certificate.chain", "certificate.key", "client_certificates.ca", "client_certificates.crl")
+    reasons = ("waf.exclude.why", "locations.waf.exclude.why")
     members = ("proxy_upstream_ca", "proxy_upstream_crl", "proxy_upstreams.tls.ca", "proxy_upstreams.tls.crl")
-    assert free == {f"proxy_sites.{name}" for name in (*files, "error_page", "maintenance.page")} | {*members}
+    assert free == {f"proxy_sites.{name}" for name in (*files, *reasons, "error_page", "maintenance.page")} | {*members}
 
 
 @each_role

@@ -275,23 +275,13 @@ def test_long_names_have_room_in_nginxs_tables(render: Render) -> None:
         return {one.name: one.args[0] for one in http.block if one.name.endswith("_bucket_size")}
 
     usual = {"server_names_hash_bucket_size": "128", "proxy_headers_hash_bucket_size": "128"}
+    usual |= {"variables_hash_bucket_size": "512"}
     assert tables(render(**estate())) == usual
     long = {"name": "a-" * 31, "server_names": [f"{'a' * 63}.{'b' * 63}.example.com"]}
     asked = {"client_certificates": {"mode": "optional", "ca": __file__}}
     found = tables(render(**estate(site=long | asked)))
-    wide = ("server_names_hash_bucket_size", "map_hash_bucket_size", "variables_hash_bucket_size")
+    wide = ("server_names_hash_bucket_size", "map_hash_bucket_size")
     assert found == usual | dict.fromkeys(wide, "512")
-
-
-@pytest.mark.parametrize(("name", "room"), [("a" * 22, []), ("a" * 23, [("512",)])])
-def test_a_variable_as_long_as_a_bucket_fits(render: Render, name: str, room: list[tuple[str, ...]]) -> None:
-    """`gatehouse_client_astray_` and 22 letters are the 46 for which nginx's own bucket of 64 bytes has room."""
-    asked = {"client_certificates": {"mode": "required", "ca": __file__}}
-    http = render(**estate(site={"name": name} | asked))
-    assert max(len(block.args[-1].lstrip("$")) for block in http.walk() if block.name in {"map", "geo"}) == 24 + len(
-        name
-    )
-    assert http.arguments("variables_hash_bucket_size") == room
 
 
 def test_a_folder_without_its_slash_is_redirected(render: Render) -> None:

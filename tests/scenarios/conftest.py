@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 
 import pytest
+from ansible.plugins.loader import init_plugin_loader
 
 from estate import Answer, Ask, Estate
+
+# Before a test imports of the project's collection, or Ansible loads no filter that does the same.
+init_plugin_loader()
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,9 @@ def test_a_sidecar_names_the_arguments(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "folder", [FACE, *sorted(ROOT.glob("roles/*/filter_plugins"))], ids=lambda path: path.parent.name
+    "folder",
+    [FACE, *sorted(ROOT.glob("roles/*/filter_plugins"))],
+    ids=lambda path: path.parts[-2] if path != FACE else "shared",
 )
 def test_every_filter_has_an_example_and_says_what_it_returns(folder: Path) -> None:
     name = "shared" if folder == FACE else folder.parent.name

@@ -15,6 +15,7 @@ from ansible_collections.gatehouse.core.plugins.module_utils.preflight.renamed i
     renamed_value,
     renamed_variables,
 )
+from ansible_collections.gatehouse.core.plugins.module_utils.preflight.variables import unknown_variables
 from ansible_collections.gatehouse.core.plugins.module_utils.renamed import new_name
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,3 +111,18 @@ def test_the_table_leads_to_names_that_there_are() -> None:
         assert (ROOT / "playbooks" / new).is_file()
     for new in TABLE["links"].values():
         assert (ROOT / "inventories" / new).is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("nginx_packages", "see `ansible-doc -t role nginx`"),
+        ("nginx_open_file", "write nginx_open_files"),
+        ("app_standby_port", "write tls_standby_port"),
+    ],
+)
+def test_what_was_removed_is_not_taken_for_another_roles(name: str, remedy: str) -> None:
+    known = ["nginx_open_files", "app_packages", "tls_standby_port"]
+    assert found(unknown_variables, [name], known, ["nginx", "app", "tls"]) == [
+        ([name], f"is no variable of the role {name.partition('_')[0]}", remedy)
+    ]

@@ -93,10 +93,13 @@ def users_templates(sites: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def page_templates(sites: Iterable[Mapping[str, Any]], pages: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
+def page_templates(
+    sites: Iterable[Mapping[str, Any]], pages: Mapping[str, Mapping[str, str]], guarded: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """Return the templates of `nginx_tree` that render the error pages of all sites: [{src, dest, vars}].
 
-    `pages`: {unavailable, maintenance: what is on the pages that the role brings}.
+    `pages`: {unavailable, maintenance, refused: what is on the pages that the role brings}; `guarded`: the sites
+    with an application firewall, which refuses with a page.
     """
     templates = []
     for site in sites:
@@ -105,6 +108,8 @@ def page_templates(sites: Iterable[Mapping[str, Any]], pages: Mapping[str, Mappi
             continue
         if site["maintenance"]["enabled"]:
             own["maintenance"] = site["maintenance"]["page"]
+        if site["name"] in guarded:
+            own["refused"] = ""
         for kind, file in own.items():
             default = {"src": "pages/page.html.j2", "vars": {"page": pages[kind]}}
             html = {"src": "pages/own.html.j2", "vars": {"file": file}} if file else default

@@ -112,6 +112,9 @@ class _Walk:
         if wanted not in _TYPES:
             raise InputError(f"{_at(path)}: its spec has the type {wanted}", f"one of {', '.join(_TYPES)}")
         words, fits = _TYPES[wanted]
+        # YAML reads the word off as false; as in Ansible's own modules it is the choice of that name.
+        if value is False and "off" in (option.get("choices") or ()):
+            value = "off"
         if not fits(value):
             self.add(path, f"must be {words}, got {_got(value, secret)}", _type_remedy(value, wanted))
             return value

@@ -20,6 +20,7 @@ Part = dict[str, Any]
 Line = dict[str, str]
 Row = tuple[list[str], str, list[tuple[str, str]]]  # cells, colour, and lines with theirs that explain them
 
+_REGISTERED = ("machine", "__app_status", "__certificate_state", "__proxy_status", "__rollout_report")
 WIDTH = 100
 SLOW = 1000  # milliseconds from which an answer is worth a look
 BAD, WARN, PLAIN = "red", "yellow", ""
@@ -61,9 +62,16 @@ def gated_endpoints(endpoints: Any, apps: Mapping[str, Any], hostvars: Mapping[s
     ]
 
 
-def _variables(hostvars: Mapping[str, Any], host: str) -> Mapping[str, Any]:
-    """Return a host's variables; Ansible's own `get` returns something for hosts that there are not."""
-    return hostvars[host] if host in hostvars else {}  # noqa: SIM401
+def _read(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> dict[str, Part]:
+    """Return what was registered of hosts: Ansible puts a host's variables together anew for each look."""
+    found: dict[str, Part] = {}
+    for host in hosts:
+        if host not in found and host in hostvars:
+            variables = hostvars[host]
+            found[host] = {name: variables.get(name) for name in _REGISTERED if variables.get(name) is not None}
+            answers = found[host].get("__rollout_report", {}).get("members", ())
+            found[host]["answers"] = {(str(one["member"]), str(one["upstream"])): one for one in answers}
+    return found
 
 
 def _moment(seconds: Any) -> str:
@@ -112,7 +120,7 @@ def _proxy(name: str, variables: Mapping[str, Any]) -> Part:
     }
 
 
-def _site(site: Mapping[str, Any], hostvars: Mapping[str, Any], proxies: Sequence[str]) -> Part:
+def _site(site: Mapping[str, Any], read: Mapping[str, Any], proxies: Sequence[str]) -> Part:
     upstreams = [str(location["upstream"]) for location in site.get("locations") or () if location.get("upstream")]
     https = bool(site.get("https", True))
     return {
@@ -121,9 +129,9 @@ def _site(site: Mapping[str, Any], hostvars: Mapping[str, Any], proxies: Sequenc
         "https": https,
         "upstreams": list(dict.fromkeys(upstreams)),
         "certificates": [
-            _certificate(proxy, hostvars[proxy].get("__certificate_state"), str(site["name"]))
+            _certificate(proxy, read[proxy].get("__certificate_state"), str(site["name"]))
             for proxy in proxies
-            if https and not _refusal(hostvars[proxy].get("__proxy_status"))
+            if https and not _refusal(read[proxy].get("__proxy_status"))
         ],
     }
 
@@ -131,20 +139,12 @@ def _site(site: Mapping[str, Any], hostvars: Mapping[str, Any], proxies: Sequenc
 def _seen(member: Mapping[str, Any], upstream: str, proxy: str, variables: Mapping[str, Any]) -> Part:
     """Return {proxy, state, status, ms, problem}: how one proxy has a member."""
     status: Any = variables.get("__proxy_status")
-    report: Any = variables.get("__rollout_report")
     seen: Part = {"proxy": proxy, "state": "unknown", "status": 0, "ms": None, "problem": ""}
     if problem := _refusal(status):
         return {**seen, "problem": f"{proxy} cannot be asked: {problem}"}
     servers = status["upstreams"].get(upstream, {})
     address = joined(str(member["address"]), member.get("port"))
-    asked: Part = next(
-        (
-            one
-            for one in (report or {}).get("members", ())
-            if (one["member"], one["upstream"]) == (member["name"], upstream)
-        ),
-        {},
-    )
+    asked: Part = variables["answers"].get((str(member["name"]), upstream), {})
     answer: Part = {key: asked[key] for key in ("status", "ms", "problem") if key in asked}
     if address not in servers:
         return {**seen, **answer, "state": "missing", "problem": "not in its live configuration; run site.yml"}
@@ -153,15 +153,15 @@ def _seen(member: Mapping[str, Any], upstream: str, proxy: str, variables: Mappi
     return {**seen, **answer, "state": "out" if answer.get("problem", "it was not asked") else "in"}
 
 
-def _member(member: Mapping[str, Any], upstream: str, hostvars: Mapping[str, Any], known: Mapping[str, Any]) -> Part:
+def _member(member: Mapping[str, Any], upstream: str, read: Mapping[str, Any], known: Mapping[str, Any]) -> Part:
     name = str(member["name"])
-    variables = _variables(hostvars, name)
+    variables = read.get(name, {})
     machine = str(variables.get("machine", name))
     found = variables.get("__app_status") if name in known["hosts"] else None
     problem = _refusal(found) if name in known["hosts"] else ""
     note = known["notes"].get(name)
     here = found if found and not problem else {}
-    certificates = _variables(hostvars, machine).get("__certificate_state")
+    certificates = read.get(machine, {}).get("__certificate_state")
     return {
         "name": name,
         "host": machine,
@@ -179,7 +179,7 @@ def _member(member: Mapping[str, Any], upstream: str, hostvars: Mapping[str, Any
             for one in here.get("units", ())
         ],
         "certificate": _certificate(machine, certificates, "endpoint") if here and certificates else None,
-        "proxies": [_seen(member, upstream, proxy, hostvars[proxy]) for proxy in known["proxies"]],
+        "proxies": [_seen(member, upstream, proxy, read[proxy]) for proxy in known["proxies"]],
     }  # fmt: skip
 
 
@@ -193,12 +193,15 @@ def environment_status(upstreams: Any, sites: Any, hostvars: Mapping[str, Any], 
     app = str(about["app"])
     hosts = {str(host) for members in about["apps"].values() for host in members}
     known = {"hosts": hosts, "notes": about["notes"], "proxies": [str(name) for name in about["proxies"]]}
+    names = [str(member["name"]) for upstream in upstreams for member in upstream["members"]]
+    read = _read(hostvars, [*known["proxies"], *names])
+    read |= _read(hostvars, {str(one["machine"]) for one in read.values() if "machine" in one} - read.keys())
     document = {
         "environment": str(about["environment"]),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "proxies": [_proxy(name, hostvars[name]) for name in known["proxies"]],
+        "proxies": [_proxy(name, read[name]) for name in known["proxies"]],
         "sites": [
-            _site(site, hostvars, known["proxies"])
+            _site(site, read, known["proxies"])
             for site in sites
             if not app or any(location.get("upstream") == app for location in site.get("locations") or ())
         ],
@@ -206,7 +209,7 @@ def environment_status(upstreams: Any, sites: Any, hostvars: Mapping[str, Any], 
             {
                 "name": str(upstream["name"]),
                 "application": str(upstream["name"]) if upstream["name"] in about["apps"] else "",
-                "members": [_member(one, str(upstream["name"]), hostvars, known) for one in upstream["members"]],
+                "members": [_member(one, str(upstream["name"]), read, known) for one in upstream["members"]],
             }
             for upstream in upstreams
             if app in ("", upstream["name"])

@@ -46,6 +46,7 @@ from .upstreams import (
     upstream_problems,
 )
 from .variables import missing_variables, unknown_variables
+from .waf import waf_problems
 
 Values = Mapping[str, Any]
 _PERMITTED = "internal_ca_permitted_dns"
@@ -65,6 +66,7 @@ PROXY_CHECKS: tuple[Callable[[Values, Estate], Iterable[Problem]], ...] = (
     lambda inputs, estate: proxy_problems(inputs),
     lambda inputs, estate: location_problems(inputs, estate.absent),
     lambda inputs, estate: site_problems(inputs.get("proxy_sites")),
+    lambda inputs, estate: waf_problems(inputs, estate.waf_rules),
     lambda inputs, estate: upstream_problems(inputs.get("proxy_upstreams"), list(estate.problems.hosts)),
     lambda inputs, estate: transport_problems(inputs, estate.endpoints),
     lambda inputs, estate: closed_ports(inputs.get("proxy_upstreams"), estate.opened),

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..waf_inputs import uses_waf
 from .evaluation import Host, Problems
 from .problem import Problem, mapping, numbered
 from .project import Load, Need, Roles
@@ -61,6 +62,12 @@ class Estate:
         """Return the names of all sites."""
         every = [site for host in self.hosts for site in host.values.get("proxy_sites") or ()]
         return sorted({str(site.get("name")) for site in every if isinstance(site, Mapping)})
+
+    @cached_property
+    def waf_rules(self) -> Mapping[Any, Any]:
+        """Return {number: {message, paranoia}} of the application firewall's rules, where a site has one."""
+        used = any(uses_waf(host.values.get("proxy_sites")) for host in self.hosts)
+        return (self.load(self.roles.waf_rules) or {}) if used else {}
 
     @cached_property
     def applications(self) -> set[str]:

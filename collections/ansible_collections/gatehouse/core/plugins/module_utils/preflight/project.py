@@ -34,6 +34,7 @@ class Roles:
             tasks = [load(path) for path in sorted((role / "tasks").glob("*.yml"))]
             self.brings[role.name] = included_roles(load(role / "meta" / "main.yml"), tasks)
         self.renamed: Mapping[str, Any] = load(folder / "preflight" / "files" / "renamed.yml")
+        self.waf_rules = folder / "proxy" / "files" / "waf" / "rules.yml"
         self.wiring = folder.parent / "inventories" / WIRING
         groups = (load(self.wiring) or {}).values()
         # What the wiring says of any group.

@@ -28,7 +28,9 @@ def unknown_variables(names: Sequence[str], known: Sequence[str], roles: Sequenc
     for name in names:
         role = next((role for role in by_length if name.startswith(role + "_")), "")
         if role and name not in known:
-            near = difflib.get_close_matches(name, known, 1)
+            own = [one for one in known if one.startswith(role + "_")]
+            # Another role's is meant only where it is all but the same.
+            near = difflib.get_close_matches(name, own, 1, 0.7) or difflib.get_close_matches(name, known, 1, 0.8)
             problems.append(
                 wrong(
                     [name],
