@@ -633,7 +633,7 @@ def test_a_switch_that_was_interrupted_is_completed_with_internal_ca_replace_too
 
 @pytest.mark.parametrize("words", [[], ["--check"]])
 def test_inputs_change_when_the_ca_is_replaced(folder: Folder, words: list[str]) -> None:
-    changes = {"internal_ca_permitted_dns": ["lab.test", "new.test"], "internal_ca_curve": "secp384r1"}
+    changes: Any = {"internal_ca_permitted_dns": ["lab.test", "new.test"], "internal_ca_curve": "secp384r1"}
     run = begin(folder, *REPLACE, *words, internal_ca_days=30, **changes)
     assert run.returncode == 0, run.stdout
     made = folder.path / "next" / "ca.pem"
