@@ -180,7 +180,7 @@ def test_one_address_has_generous_limits_everywhere(render: Render) -> None:
     http = render(**estate(few, proxy_connection_limits=[{"name": "few"}]))
     assert http.one("keepalive_requests").args == ("1000",)
     assert http.one("max_ranges").args == ("16",)
-    limits = [("client_requests", "2000"), ("client_websockets", "500")]
+    limits = [("client_requests", "2000"), ("websocket_clients", "500")]
     assert http.arguments("limit_conn") == limits
     assert place(http, "/few/").arguments("limit_conn") == [("connections_few", "2"), *limits]
     zones = http.arguments("limit_conn_zone")
