@@ -184,7 +184,7 @@ def test_one_address_has_generous_limits_everywhere(render: Render) -> None:
     assert http.arguments("limit_conn") == limits
     assert place(http, "/few/").arguments("limit_conn") == [("connections_few", "2"), *limits]
     zones = http.arguments("limit_conn_zone")
-    assert {key for key, zone in zones if "client_" in zone} == {"$binary_remote_addr", "$gatehouse_websocket_client"}
+    assert {key for key, zone in zones if "client" in zone} == {"$binary_remote_addr", "$gatehouse_websocket_client"}
     counted = http.one("map", "$gatehouse_upgrade", "$gatehouse_websocket_client")
     assert [(one.name, *one.args) for one in counted.block] == [("default", ""), ("websocket", "$binary_remote_addr")]
     assert not render(**estate(proxy_client_requests=0, proxy_client_websockets=0)).all("limit_conn")
