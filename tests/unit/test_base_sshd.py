@@ -62,10 +62,10 @@ def test_all_applications_of_a_host_may_come_at_once(sshd: Any) -> None:
     config = configparser.ConfigParser(interpolation=None)
     config.read(ROLE.parents[1] / "ansible.cfg")
     forks = config.getint("defaults", "forks")
-    said = dict(line.split(" ", 1) for line in sshd.drop_in([]).splitlines() if not line.startswith("#"))
+    settings = dict(line.split(" ", 1) for line in sshd.drop_in([]).splitlines() if not line.startswith("#"))
     # One more for a person, and for connections that a firewall or a scanner leaves half open.
-    assert int(said["MaxSessions"]) > 2 * forks
-    assert int(said["MaxStartups"].split(":")[0]) > 2 * forks
+    assert int(settings["MaxSessions"]) > 2 * forks
+    assert int(settings["MaxStartups"].split(":")[0]) > 2 * forks
 
 
 def test_it_goes_live_and_is_kept(sshd: Any) -> None:

@@ -204,7 +204,7 @@ def test_an_application_is_left_as_it_is_where_one_of_its_hosts_is_not_prepared(
         "cannot be reached",
         UNCHANGED,
     ]
-    # One reason for all of its hosts is said once.
+    # One reason for all of its hosts is named once.
     broken = {"rollout_app": "shop", "rollout_failure": "npm failed"}
     assert failures(hosts, {**hostvars, "shop1": broken, "shop2": broken}, hosts) == {
         "shop": f"npm failed\n{UNCHANGED}"

@@ -95,21 +95,6 @@ def test_a_run_goes_on_without_a_dead_host_and_it_serves_when_it_is_well(
     shop.assert_as_before(version)
 
 
-def test_a_connection_that_is_cut_ends_the_run_and_the_next_goes_on(shop: Shop, load: Loading, version: str) -> None:
-    with load() as seen:
-        with deploying(shop, "4.2.0", until="shop2") as first:
-            subprocess.run(
-                ["podman", "exec", f"{shop.estate.lab}-shop2", "pkill", "-f", "^sshd.*: deploy"], check=True, timeout=60
-            )
-            said = first.communicate(timeout=240)[0]
-        again = shop.deploy("4.2.0")
-        assert again.returncode == 0, said + again.stdout
-        shop.assert_as_before("4.2.0")
-        assert shop.deploy(version).returncode == 0
-    seen.assert_nobody_noticed()
-    shop.assert_as_before(version)
-
-
 def test_one_application_that_fails_stops_no_other(shop: Shop, load: Loading, version: str) -> None:
     desk, log = shop.estate.host("desk1"), shop.estate.state / "deploys" / "desk" / "log"
     with load() as seen:
@@ -117,8 +102,7 @@ def test_one_application_that_fails_stops_no_other(shop: Shop, load: Loading, ve
             run = shop.play("deploy", "-e", "app_version=5.0.0")
         assert_refused(
             run,
-            "desk failed: ",
-            "No space left on device",
+            "desk failed: desk1: [Errno 28] No space left on device",
             "desk was changed on no host: each of them serves what it served before.",
             "runs on shop1, shop2, shop3: moved over were shop1, shop2, shop3",
         )
