@@ -7,6 +7,7 @@ from typing import Any
 
 from ansible_collections.gatehouse.core.plugins.module_utils import (
     application_upstreams,
+    calendars,
     derived_secret,
     drains,
     endpoints,
@@ -28,6 +29,7 @@ from ansible_collections.gatehouse.core.plugins.module_utils import (
 
 # Roles name most of these in their specs (`Format: nginx_size.`): they return the value, or raise with the remedy.
 FORMATS: tuple[Callable[..., Any], ...] = (
+    calendars.calendar_event,
     derived_secret.long_secret,
     http_fields.crypt_hash,
     http_fields.header_name,
@@ -56,7 +58,9 @@ FORMATS: tuple[Callable[..., Any], ...] = (
     source_values.git_ref,
     source_values.sha256_sum,
     source_values.source_place,
+    unit_values.command_line,
     unit_values.environment_variable,
+    unit_values.process_name,
     unit_values.release_path,
     unit_values.release_version,
     unit_values.unit_name,
@@ -72,7 +76,9 @@ OTHERS: tuple[Callable[..., Any], ...] = (
     drains.drain_members,
     drains.drain_notes,
     drains.member_hosts,
+    drains.outdated_hosts,
     drains.rotation_batches,
+    drains.skippable_machines,
     drains.unserved_upstreams,
     endpoints.member_endpoints,
     endpoints.site_host,
@@ -85,8 +91,10 @@ OTHERS: tuple[Callable[..., Any], ...] = (
     members.private_addresses,
     members.upstream_members,
     members.upstream_server,
+    rollouts.preparation_failures,
     rollouts.rollback_target,
     rollouts.rollout_batches,
+    rollouts.rollout_report,
     site_certificates.signed_domains,
     site_certificates.site_certificates,
     specs.spec_defaults,

@@ -70,6 +70,18 @@ APPLICATIONS: list[Mistake] = [
     ("group_vars/storefronts.yml", "", "x: 1\n", "group_vars/storefronts.yml belongs to no group", "",
      "name it storefront.yml"),
 ]  # fmt: skip
+PROCESS = """    processes: [{name: web, command: work > log}]
+    schedules: [{name: tidy, command: tidy, calendar: "*/5 * * * *", hosts: firsst}]
+"""
+PROCESSES: list[Mistake] = [
+    (A, "", PROCESS, 'applications[1].processes[0].name "web" is the application\'s own start', "name: web",
+     "write another"),
+    (A, "work > log", "work > log", 'applications[1].processes[0].command "work > log" has >, and no shell reads it',
+     "work > log", "write one command, or a script that is in the release"),
+    (A, "*/5", "*/5", 'applications[1].schedules[0].calendar "*/5 * * * *" is of cron', "*/5",
+     "write it as a timer has it"),
+    (A, "firsst", "firsst", "applications[1].schedules[0].hosts must be one of all, first", "firsst", "write first"),
+]  # fmt: skip
 HOSTS: list[Mistake] = [
     (H, "proxy2: {ansible_host: 10.10.0.12, public_address: 198.51.100.12}", "proxy2: {ansible_host: 10.10.0.12}",
      "host proxy2 has no public_address", "proxy2", "write public_address: beside it"),
@@ -120,7 +132,9 @@ def edit(folder: Path, mistake: Mistake) -> None:
     path.write_text(text.replace(mistake[1], mistake[2], 1))
 
 
-@pytest.mark.parametrize("batch", [SITES, APPLICATIONS, HOSTS, *ALONE], ids=lambda batch: str(batch[0][3])[:40])
+@pytest.mark.parametrize(
+    "batch", [SITES, APPLICATIONS, PROCESSES, HOSTS, *ALONE], ids=lambda batch: str(batch[0][3])[:40]
+)
 def test_a_mistake_is_named_with_its_place_and_a_remedy(tmp_path: Path, batch: list[Mistake]) -> None:
     # Beside the other environments, as a copy is.
     shutil.copytree(ROOT / "inventories" / "staging", tmp_path / "staging", symlinks=True)

@@ -24,6 +24,7 @@ KINDS = {"get", "post", "slow", "kept", "live"}
 class Load:
     """What visitors met while a `with load()` block ran; filled in when it ends."""
 
+    kinds: set[str] = field(default_factory=lambda: KINDS)
     report: dict[str, dict[str, Any]] = field(default_factory=dict)
     orders: Counter[str] = field(default_factory=Counter)
 
@@ -49,7 +50,7 @@ class Load:
         """No request failed, there were some of each kind, and each order was processed once."""
         assert self.failures == []
         counts = {kind: len(tally["answers"]) for kind, tally in self.report.items()}
-        assert set(counts) == KINDS
+        assert set(counts) == self.kinds
         assert min(counts.values()) >= 10, counts
         posted = self.report["post"]["posted"]
         assert {order: self.orders[order] for order in posted} == dict.fromkeys(posted, 1)
@@ -58,16 +59,16 @@ class Load:
 
 
 @contextmanager
-def visitors(estate: Estate, site: str, orders: Callable[[], Counter[str]]) -> Iterator[Load]:
+def visitors(estate: Estate, site: str, orders: Callable[[], Counter[str]], kinds: set[str] = KINDS) -> Iterator[Load]:
     """Ask for a site through all proxies as long as the block runs; `orders` says what its application processed."""
     client = estate.client
     client.check_output(f"echo {base64.b64encode(LOAD.encode()).decode()} | base64 -d > /srv/load.py")
     addresses = [estate.variables(proxy)["public_address"] for proxy in estate.group("proxies")]
-    found = Load()
+    found = Load(kinds)
     stop, report = "/srv/load.stop", "/srv/load.json"
     client.check_output(f"rm -f {stop} {report}")
     settings = {"addresses": addresses, "name": site, "seconds": SECONDS, "stop": stop, "report": report,
-                "kinds": sorted(KINDS)}  # fmt: skip
+                "kinds": sorted(kinds)}  # fmt: skip
     words = shlex.quote(json.dumps(settings))
     client.check_output(f"nohup python3 /srv/load.py {words} > /srv/load.log 2>&1 & sleep 2")
     try:

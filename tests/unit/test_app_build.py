@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -233,3 +234,69 @@ exit 1
     ]
     assert len(reported) < 15
     assert "  step 250\n" in log.read_text()
+
+
+PROCFILE = """# What Heroku's users have
+web: gunicorn shop:app --bind 0.0.0.0:$PORT && echo
+release: python manage.py migrate
+mail_out:   celery --app shop worker -Q mail
+
+"""
+
+
+def test_a_procfile_of_the_source_is_read_once(builder: Any, options: dict[str, Any]) -> None:
+    write(options, Procfile=PROCFILE)
+    build = builder.Build(options)
+    build.run()
+    said = {
+        "processes": [{"name": "mail-out", "command": "celery --app shop worker -Q mail"}],
+        "release": ["python", "manage.py", "migrate"],
+        "web": "gunicorn shop:app --bind 0.0.0.0:$PORT && echo",
+    }
+    assert build.recorded()["procfile"] == said
+    # It is found again where nothing has to be built, and another one is another build.
+    assert builder.Build(options).built_sha256()
+    write(options, Procfile=PROCFILE + "more: x\n")
+    assert not builder.Build(options).built_sha256()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("work: a && b", "Procfile, line 1: `work` has &&, and no shell reads it; write one command, or a script"),
+        ("just words", "Procfile, line 1: is no line `worker: command`"),
+        ("a: x\na: y", "Procfile, line 2: has a a second time"),
+    ],
+)
+def test_a_procfile_that_cannot_be_used_is_refused(builder: Any, options: dict[str, Any], line: str, said: str) -> None:
+    write(options, Procfile=line)
+    with pytest.raises(builder.ArchiveError) as error:
+        builder.Build(options).run()
+    assert str(error.value).startswith(said)
+    assert "app_procfile: false" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "known", "refused"),
+    [
+        ("3.13\n", ["3.13", "3.11"], ""),
+        ("3.13.2", ["3.13"], ""),
+        ("v20.1", ["20"], ""),
+        ("lts/*", ["20"], ""),
+        ("python-3.12.1", ["3.13", "3.11"], "says 3.12.1, and its hosts have 3.13 and 3.11 by the inventory"),
+        ("22", ["20"], "says 22, and its hosts have 20 by the inventory"),
+        ("3.1", ["3.13"], "says 3.1, and its hosts have 3.13"),
+    ],
+)
+def test_another_version_than_the_hosts_have_ends_the_build(
+    builder: Any, options: dict[str, Any], text: str, known: list[str], refused: str
+) -> None:
+    (Path(options["source"]) / ".python-version").write_text(text)
+    build = builder.Build({**options, "versions": {".python-version": known}})
+    if not refused:
+        assert build.run()
+        return
+    with pytest.raises(builder.ArchiveError, match=re.escape(refused)):
+        build.run()
+    # A file that is left out says nothing.
+    assert builder.Build({**options, "versions": {".python-version": known}, "own_exclude": [".python-version"]}).run()

@@ -52,7 +52,7 @@ def utils(monkeypatch: pytest.MonkeyPatch) -> Any:
     import ansible.module_utils
 
     found = {}
-    for name in ("archive", "fastcgi", "service", "confined", "releases"):
+    for name in ("archive", "fastcgi", "service", "confined", "processes", "releases"):
         module = importlib.import_module(f"gatehouse_{name}")
         monkeypatch.setitem(sys.modules, f"ansible.module_utils.gatehouse_{name}", module)
         monkeypatch.setattr(ansible.module_utils, f"gatehouse_{name}", module, raising=False)
@@ -294,3 +294,8 @@ def test_link_local_is_refused_before_anywhere_is_admitted() -> None:
     ]
     assert egress_networks(egress[1:3], ["10.0.0.11"]) == ["10.0.0.2/32", "10.0.0.11/32"]
     assert egress_networks([]) == []
+
+
+def test_systemd_expands_nothing_in_a_command(utils: Any) -> None:
+    found = utils.confined.transient("shop-run", ["/bin/sh", "-c", 'exec "${0%/*}/python" $X'], ["User=shop"], 5)
+    assert found[found.index("--") + 1 :] == ["/bin/sh", "-c", 'exec "$${0%/*}/python" $$X']

@@ -128,6 +128,9 @@ def release_module(service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     import gatehouse_confined
 
     sys.modules.setdefault("ansible.module_utils.gatehouse_confined", gatehouse_confined)
+    import gatehouse_processes
+
+    sys.modules.setdefault("ansible.module_utils.gatehouse_processes", gatehouse_processes)
     library = Path(__file__).parents[2] / "roles" / "app" / "library" / "app_release.py"
     spec = importlib.util.spec_from_file_location("app_release_module", library)
     assert spec is not None
@@ -158,7 +161,7 @@ def test_where_an_application_is_asked_follows_from_its_environment(
     options = {
         "name": "shop", "root": "/srv", "user": "shop", "address": "10.0.0.1", "port": 8000, "health_path": "/healthz",
         "health_timeout": 5, "health_status": 200, "health_body": "", "health_host": "shop.example",
-        "state": "released", "unit": unit, "environment": environment,
+        "state": "released", "unit": unit, "environment": environment, "processes": [], "schedules": [], "first": True,
     }  # fmt: skip
     gate = release_module.Deployment(options, check_mode=False).gate
     assert (gate.url, gate.host) == (url, "shop.example")

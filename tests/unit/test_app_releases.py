@@ -23,7 +23,13 @@ def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     import ansible.module_utils
 
     # In the order in which each needs those before it.
-    for name in ("gatehouse_archive", "gatehouse_fastcgi", "gatehouse_service", "gatehouse_confined"):
+    for name in (
+        "gatehouse_archive",
+        "gatehouse_fastcgi",
+        "gatehouse_service",
+        "gatehouse_confined",
+        "gatehouse_processes",
+    ):
         module = importlib.import_module(name)
         monkeypatch.setitem(sys.modules, f"ansible.module_utils.{name}", module)
         monkeypatch.setattr(ansible.module_utils, name, module, raising=False)
@@ -122,6 +128,7 @@ def deployment(releases: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "name": "shop", "root": str(tmp_path), "user": "shop", "state": "released", "unit": "", "environment": {},
         "address": "127.0.0.1", "port": 3000, "health_path": "/", "health_timeout": 1, "health_status": 200,
         "health_body": "", "health_host": "", "unproven": False, "keep": 1, "reason": "",
+        "processes": [], "schedules": [], "first": True, "restart": False, "secrets": {}, "egress": "",
     }  # fmt: skip
     return lambda **options: module.Deployment({**usual, **options}, False)
 
@@ -185,3 +192,77 @@ def test_what_is_staged_takes_nothing_from_what_can_be_gone_back_to(releases: An
     releases.link("current", "4")
     deployment().prune("4")
     assert sorted(releases.known()) == ["3", "4"]
+
+
+class Steps:
+    """Answers in the place of systemd: what it was asked, in order, and which process does not stay."""
+
+    def __init__(self, deployment: Any, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.taken: list[str] = []
+        self.lost: dict[str, str] = {}
+        module = type(deployment).ensure.__globals__
+        monkeypatch.setitem(module, "systemctl", lambda *words, check=True: "")
+        monkeypatch.setitem(module, "run", lambda *words, **how: "a table")
+        deployment.egress = folder / "shop.nft"
+        service, processes = deployment.service, deployment.processes
+        shown = {"ActiveState": "active", "UnitFileState": "enabled", "NeedDaemonReload": "no"}
+        monkeypatch.setattr(service, "show", lambda: shown)
+        monkeypatch.setattr(service, "restart", lambda: self.taken.append(f"restart {self.release()}"))
+        self.releases = deployment.releases
+        monkeypatch.setattr(service, "wait", lambda gate: "")
+        monkeypatch.setattr(service, "journal", lambda since, *units: f"what {', '.join(units) or 'it'} wrote")
+        ran = {"ActiveState": "active", "UnitFileState": "enabled"}
+        monkeypatch.setattr(processes, "here", lambda: {"shop.old@1.service": ran, "shop.worker@1.service": ran})
+        monkeypatch.setattr(processes, "stop", lambda units, say: self.taken.append(f"stop {', '.join(sorted(units))}"))
+        monkeypatch.setattr(processes, "disable", lambda units: self.taken.append(f"disable {', '.join(units)}"))
+        monkeypatch.setattr(processes, "start", self.start)
+        (folder / "shop.env").write_text("")
+        self.files = [module["ManagedFile"](folder / "shop.env", "", 0o644)]
+
+    def release(self) -> str:
+        return str(self.releases.linked("current"))
+
+    def start(self, units: list[str]) -> dict[str, str]:
+        self.taken.append(f"start {', '.join(units)} of {self.release()}")
+        return {unit: how for unit, how in self.lost.items() if self.release() == "2"}
+
+
+WORKER = {"name": "worker", "command": "work", "instances": 2, "hosts": "all", "readiness_delay": 0}
+
+
+@pytest.fixture
+def moving(releases: Any, deployment: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Any, Steps]:
+    """Return a deployment of release 2, where 1 runs with a worker and a process that is no more; and its steps."""
+    for release in ("1", "2"):
+        add(releases, release)
+    releases.note("1", deployed=1.0)
+    releases.link("current", "1")
+    one = deployment(processes=[WORKER])
+    return one, Steps(one, monkeypatch, tmp_path)
+
+
+def test_processes_end_before_the_switch_and_start_when_it_is_proven(moving: tuple[Any, Steps]) -> None:
+    one, steps = moving
+    one.ensure("2", False, steps.files)
+    old, first, second = "shop.old@1.service", "shop.worker@1.service", "shop.worker@2.service"
+    assert steps.taken == [
+        f"stop {old}, {first}",
+        f"disable {old}",
+        "restart 2",
+        f"start {first}, {second} of 2",
+    ]
+    assert f"stop {old}: the inventory has no such one here" in one.actions
+    assert one.releases.fact("2", "deployed")
+
+
+def test_a_process_that_does_not_stay_puts_the_release_back_with_its_own(moving: tuple[Any, Steps]) -> None:
+    one, steps = moving
+    steps.lost = {"shop.worker@2.service": "exit-code, status 1"}
+    with pytest.raises(Exception, match="answers, and a process of it did not stay") as error:
+        one.ensure("2", False, steps.files)
+    assert steps.taken[-2:] == ["restart 1", "start shop.old@1.service, shop.worker@1.service of 1"]
+    assert "Release 1 was put back and answers." in str(error.value)
+    assert "what shop.worker@2.service wrote" in str(error.value)
+    assert one.answers
+    assert one.releases.fact("2", "failed")
+    assert not one.releases.fact("2", "deployed")

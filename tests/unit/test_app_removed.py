@@ -30,6 +30,9 @@ def removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     import gatehouse_service
 
     monkeypatch.setitem(sys.modules, "ansible.module_utils.gatehouse_service", gatehouse_service)
+    import gatehouse_processes
+
+    monkeypatch.setitem(sys.modules, "ansible.module_utils.gatehouse_processes", gatehouse_processes)
     module = load("app", "app_removed")
     monkeypatch.setattr(module, "UNITS", tmp_path / "units")
     monkeypatch.setattr(module, "SETTINGS", tmp_path / "settings")
@@ -37,9 +40,22 @@ def removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 
 def test_data_stays_unless_it_is_to_go_and_a_neighbours_files_always_do(removed: Any, tmp_path: Path) -> None:
-    files = ["units/shop.service", "settings/shop.env", "settings/shop.secrets.env", "settings/shop.nft"]
+    files = [
+        "units/shop.service",
+        "units/shop.worker@.service",
+        "units/shop.tidy.service",
+        "units/shop.tidy.timer",
+        "settings/shop.env",
+        "settings/shop.secrets.env",
+        "settings/shop.nft",
+    ]
     files += ["srv/shop/releases/1/main.js", "srv/shop/shared/uploads/a.png"]
-    other = ["units/shop-admin.service", "settings/shop-admin.env", "srv/shop-admin/releases/1/main.js"]
+    other = [
+        "units/shop-admin.service",
+        "units/shop-admin.worker@.service",
+        "settings/shop-admin.env",
+        "srv/shop-admin/releases/1/main.js",
+    ]
     for file in files + other:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text("x")

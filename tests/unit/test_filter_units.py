@@ -29,6 +29,8 @@ PATH = (
     [
         ("unit_name", "shop"),
         ("unit_name", "a" * 31),
+        ("process_name", "mail-2"),
+        ("command_line", "celery --app 'my shop' worker -n w$APP_INSTANCE@%h"),
         ("release_version", "1.0.0+build~1"),
         ("release_version", "0" * 64),
         ("unit_path", "/"),
@@ -50,6 +52,31 @@ def test_accepted(filters: Filters, name: str, value: str) -> None:
         ("unit_name", "root", f'"root"{TAKEN} root-app'),
         ("unit_name", "dpkg", f'"dpkg"{TAKEN} dpkg-app'),
         ("unit_name", "systemd-shop", f'"systemd-shop"{TAKEN} systemd-shop-app'),
+        (
+            "unit_name",
+            "dry-run",
+            '"dry-run" is what a unit of the application dry would be called; write another, such as dry-runs',
+        ),
+        (
+            "process_name",
+            "web",
+            '"web" is the application\'s own start, or what runs before it; write another, such as worker, or the '
+            "start in the runtime's keys and the migration in migrate_command",
+        ),
+        (
+            "process_name",
+            "mail@1",
+            '"mail@1" is no name of a process; write at most 31 lower-case letters, digits or -, beginning with a'
+            " letter",
+        ),
+        ("command_line", ["celery"], '["celery"] is no command; write one line, such as python worker.py'),
+        (
+            "command_line",
+            "a | b",
+            '"a | b" has |, and no shell reads it; write one command, or a script that is in the release',
+        ),
+        ("command_line", "A=1 b", '"A=1 b" begins with a variable; write env A=1 and the program after it'),
+        ("command_line", "say 'x", '"say \'x" has a quote without its other one; write both'),
         ("release_version", "1.0/..", f'"1.0/.."{VERSION}'),
         ("release_version", ".1", f'".1"{VERSION}'),
         ("release_version", 1.0, f"1.0{VERSION}"),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
-PLAIN = re.compile(r"[A-Za-z0-9_./:=@,+-]+")
+from ansible_collections.gatehouse.core.plugins.module_utils.commands import PLAIN, quote
 
 
 def systemd_command(words: Any, folder: str) -> str:
@@ -18,19 +17,13 @@ def systemd_command(words: Any, folder: str) -> str:
         raise ValueError(
             "app_start_command must be a list of words, for example [bin/start] or [/usr/bin/node, server/main.js]"
         )
+    if strange := [word for word in words if any(ord(char) < 32 or ord(char) == 127 for char in word)]:
+        raise ValueError(f"app_start_command has a control character in {strange[0]!r}")
     program = str(words[0])
     if not PLAIN.fullmatch(program) or program[0] in "@-:+!":
         raise ValueError(f"app_start_command[0] is {program!r}: it must be a path of letters, digits and . _ / -")
     first = program if program.startswith("/") else f"{folder}/{program}"
     return " ".join([first, *(quote(str(word)) for word in words[1:])])
-
-
-def quote(word: str) -> str:
-    """Give one argument, quoted if it needs it."""
-    if any(ord(char) < 32 or ord(char) == 127 for char in word):
-        raise ValueError(f"app_start_command has a control character in {word!r}")
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return word if PLAIN.fullmatch(word) else f'"{escaped}"'
 
 
 class FilterModule:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.gatehouse_confined import PATIENCE, kill, properties, transient
+from ansible.module_utils.gatehouse_confined import PATIENCE, kill, program_in, properties, transient
 from ansible.module_utils.gatehouse_releases import Releases
 from ansible.module_utils.gatehouse_service import ServiceError, run
 from ansible_collections.gatehouse.core.plugins.module_utils.text import visible
@@ -36,7 +36,8 @@ options:
     type: str
     required: true
   command:
-    description: A list, or a line that is split as a shell would; a program with a relative path is in the release.
+    description: A list, or a line that is split as a shell would; a program is the release's, C(bin/python)
+      or C(python), if it has it, and else the host's.
     type: raw
     required: true
   timeout:
@@ -105,8 +106,7 @@ def main() -> None:
     folder = releases.folder / release
     try:
         program, *words = words_of(options["command"])
-        # In the release, as its unit starts it: `bin/python` is no folder of the host.
-        program = f"{folder}/{program}" if "/" in program and not program.startswith("/") else program
+        program = program_in(folder, program)
         if rules.is_file():
             run([NFT, "-f", str(rules)])
         properties_of_it = confinement(unit.read_text(), name, folder)

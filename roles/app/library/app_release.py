@@ -8,13 +8,15 @@ import os
 import re
 import syslog
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.gatehouse_archive import RELEASE, ArchiveError, prune_choice
-from ansible.module_utils.gatehouse_confined import confined, prepare, properties
+from ansible.module_utils.gatehouse_confined import confined, prepare, program_in, properties
+from ansible.module_utils.gatehouse_processes import PROCESS, SCHEDULE, Processes
 from ansible.module_utils.gatehouse_releases import Releases
 from ansible.module_utils.gatehouse_service import (
     FastCgiGate,
@@ -143,6 +145,24 @@ options:
     description: What the application may connect to, as text for nft(8) that fills the table C(inet gatehouse_<name>).
     type: str
     default: ''
+  processes:
+    description:
+      - Processes beside the one that serves, as C(app_processes) of the role describes them; each is a template unit
+        C(<name>.<process>@.service) made from O(unit).
+      - They are asked to end before the serving unit changes, and start when its page answers. One that does not stay
+        fails the release as its page does.
+    type: list
+    elements: dict
+    default: []
+  schedules:
+    description: Commands that a timer starts, as C(app_schedules) of the role describes them.
+    type: list
+    elements: dict
+    default: []
+  first:
+    description: Whether this is the host that has what says C(hosts=first).
+    type: bool
+    default: true
   environment:
     description: Environment variables.
     type: dict
@@ -243,6 +263,9 @@ class Deployment:
         self.gate = self.wanted_gate()
         self.former = SETTINGS / f"{self.name}.former.json"
         self.egress = SETTINGS / f"{self.name}.nft"
+        lists = (options["processes"], options["schedules"])
+        here = tuple([one for one in of if options["first"] or one["hosts"] == "all"] for of in lists)
+        self.processes = Processes(self.name, self.releases.home, UNITS, here)
         self.table = ("inet", f"gatehouse_{self.name}")
         self.looks_only = check_mode or options["state"] == "staged"
         self.actions: list[str] = []
@@ -272,10 +295,11 @@ class Deployment:
         return FastCgiGate(*where, *wanted, socket, script, host=host) if socket else Gate(*where, *wanted, host=host)
 
     def wanted_files(self) -> list[ManagedFile]:
-        """Give unit and environment files as they should be."""
-        options = self.options
+        """Give units and environment files as they should be."""
+        options, version = self.options, systemd_version()
         return [
-            ManagedFile(UNITS / self.service.unit, understood(options["unit"], systemd_version()), 0o644),
+            *self.processes.files(options["unit"], version),
+            ManagedFile(UNITS / self.service.unit, understood(options["unit"], version), 0o644),
             ManagedFile(self.egress, options["egress"], 0o644),
             ManagedFile(SETTINGS / f"{self.name}.env", environment_file(self.environment()), 0o644),
             ManagedFile(
@@ -300,8 +324,9 @@ class Deployment:
         """Compare, and unless this only looks, change, prove, or put back."""
         former = self.releases.linked("current")
         changed = [file for file in files if file.differs()]
+        self.processes.check(changed)
         self.diffs += [file.diff() for file in changed]
-        self.actions += [f"write {file.path}" for file in changed]
+        self.actions += [f"{'remove' if file.text is None else 'write'} {file.path}" for file in changed]
         if former != release or not release:
             self.actions.append(f"link {release or 'the release that would be built'} as current")
             link = f"{self.releases.home}/current"
@@ -317,13 +342,23 @@ class Deployment:
             self.actions.append("reload systemd")
         if enable:
             self.actions.append(f"enable {self.service.unit}")
-        if unpacked or former != release or not release:
-            reason = "a new release"
-        else:
-            reason = "new settings" if changed else self.restart_reason(files)
-            reason = reason or ("it was asked for" if self.options["restart"] else "")
+        own = [file for file in files if file.path not in self.processes.paths(files)]
+        # What processes and server have in common: the release, and the settings beside the unit.
+        renewed = "a new release" if unpacked or former != release or not release else ""
+        renewed = renewed or (
+            "new settings" if any(one in own and one.path.parent == SETTINGS for one in changed) else ""
+        )
+        renewed = renewed or ("it was asked for" if self.options["restart"] else "")
+        reason = renewed or ("new settings" if any(one in own for one in changed) else self.restart_reason(own))
+        here = self.processes.here()
+        if not files:
+            self.processes.keep(here)
+        due = self.processes.due(here, {file.path for file in changed}, renewed, self.common(own))
+        orphans = self.processes.orphans(here)
         if reason:
             self.actions.append(f"restart {self.service.unit}: {reason}")
+        self.actions += [f"restart {unit}: {why}" for unit, why in due.items()]
+        self.actions += [f"stop {unit}: the inventory has no such one here" for unit in orphans]
         if self.looks_only:
             return
         began = time.time()
@@ -333,9 +368,13 @@ class Deployment:
         before = (
             self.kept_files(held) if held else [ManagedFile(file.path, file.present(), file.mode) for file in files]
         )
+        ran = held.get("processes", []) if held else self.processes.enabled(here)
         if self.actions:
-            self.remember(origin, release, before, began)
+            self.remember(origin, release, before, began, ran)
+        lost: dict[str, str] = {}
         try:
+            self.processes.stop({*due, *orphans} & {*here}, self.actions.append)
+            self.processes.disable(orphans)
             for file in changed:
                 file.write()
             if former != release:
@@ -349,29 +388,41 @@ class Deployment:
                 problem = self.service.wait(self.gate)
                 if problem:
                     raise ServiceError(problem)
+            lost = self.processes.start(list(due))
+            if lost:
+                raise ServiceError("; ".join(f"{unit} ended: {how}" for unit, how in lost.items()))
         except (ServiceError, OSError) as error:
-            log = self.service.journal(began)
+            log = self.service.journal(began, *lost)
             if origin == release and not changed and not unpacked:
-                outcome, self.answers = "It ran with the same settings before, so there is nothing to put back.", False
+                # What serves goes on where a process alone is the reason.
+                outcome = "It ran with the same settings before, so there is nothing to put back."
+                self.answers = bool(lost)
             else:
-                outcome, self.answers = self.put_back(origin, origin == release, before)
+                outcome, self.answers = self.put_back(origin, origin == release, before, ran)
             if origin != release:
                 self.mark_failed(release, str(error), keep=bool(origin))
-            raise ServiceError(self.report(release, str(error), outcome, log)) from error
+            raise ServiceError(self.report(release, str(error), outcome, log, [*lost])) from error
         if former != release or unproven:
             asked = {"path": self.gate.path, "status": self.gate.status, "body": self.gate.body}
             self.releases.note(release, failed=None, gate=asked, **({"deployed": began} if self.deploys() else {}))
         if former and former != release and (self.releases.folder / former).is_dir():
             self.releases.link("previous", former)
 
+    def common(self, own: list[ManagedFile]) -> list[Path]:
+        """Give what a process has to be younger than: the link to its release, and the settings that it shares."""
+        return [self.releases.home / "current", *(file.path for file in own if file.path.parent == SETTINGS)]
+
     def deploys(self) -> bool:
         """Return whether this run is a deployment: going back makes no release newer than it was."""
         return bool(self.options["state"] != "rolled_back")
 
-    def remember(self, former: str, release: str, before: list[ManagedFile], began: float) -> None:
+    def remember(
+        self, former: str, release: str, before: list[ManagedFile], began: float, processes: Sequence[str] = ()
+    ) -> None:
         """Write down what is about to be replaced, readable for root only, so that a later task can undo it."""
         files = [{"path": str(file.path), "text": file.text, "mode": file.mode} for file in before]
         known = {"release": former, "replaced_by": release, "since": began, "files": files, "deploys": self.deploys()}
+        known["processes"] = list(processes)
         ManagedFile(self.former, json.dumps(known) + "\n", 0o600, secret=True).write()
 
     def known_former(self) -> dict[str, Any]:
@@ -414,7 +465,9 @@ class Deployment:
         if not known or gone or release != self.releases.linked("current"):
             raise ServiceError(f"this host does not know any more what {self.name} ran before {release or 'this'}")
         self.log = self.service.journal(known["since"])
-        outcome, self.answers = self.put_back(former, former == release, self.kept_files(known))
+        outcome, self.answers = self.put_back(
+            former, former == release, self.kept_files(known), known.get("processes", [])
+        )
         # What was good before is not bad because going back to it met a proxy that was not well.
         if former != release and known["deploys"]:
             self.mark_failed(release, self.options["reason"] or "it was put back", keep=bool(former))
@@ -422,10 +475,19 @@ class Deployment:
             raise ServiceError(f"{outcome}\nWhat the unit wrote:\n{self.service.journal(known['since'])}")
         self.actions.append(outcome)
 
-    def put_back(self, former: str, same: bool, before: list[ManagedFile]) -> tuple[str, bool]:
-        """Restore the former release and files and start them; say how that went, and whether it answers."""
-        # A unit from before there were rules for egress does without their file.
-        required = [file for file in before if file.path != self.egress]
+    def put_back(
+        self, former: str, same: bool, before: list[ManagedFile], processes: Sequence[str]
+    ) -> tuple[str, bool]:
+        """Restore the former release and files and start them; say how that went, and whether it answers.
+
+        `processes`: the units of processes and schedules that ran with it.
+        """
+        # A unit from before there were rules for egress does without their file; processes come and go.
+        optional = {self.egress, *self.processes.paths(before)}
+        required = [file for file in before if file.path not in optional]
+        now = self.processes.enabled(self.processes.here())
+        self.processes.stop(now, self.actions.append)
+        self.processes.disable([unit for unit in now if unit not in processes])
         startable = bool(former) and all(file.text is not None for file in required)
         if not startable:
             # While the unit's file is there: without it, systemd would keep its enablement and a unit without a file.
@@ -449,9 +511,11 @@ class Deployment:
             again = self.service.wait(replace(self.gate, timeout=max(self.gate.timeout, PATIENCE), **asked))
         except ServiceError as error:
             again = str(error)
+        lost = self.processes.start(list(processes))
+        beside = "".join(f" Its {unit} ended: {how}." for unit, how in lost.items())
         if again:
-            return f"{what} was put back, but does not answer either: {again}.", False
-        return f"{what} was put back and answers.", True
+            return f"{what} was put back, but does not answer either: {again}.{beside}", False
+        return f"{what} was put back and answers.{beside}", True
 
     def enforce_egress(self) -> None:
         """Have the rules in force that are here: those of the present unit, or none where it is older than they are."""
@@ -460,9 +524,21 @@ class Deployment:
         else:
             run([NFT, "delete", "table", *self.table], check=False)
 
-    def report(self, release: str, problem: str, outcome: str, log: str) -> str:
-        """Give the text for the operator: what failed, what runs now, what the unit wrote, what to do."""
+    def report(self, release: str, problem: str, outcome: str, log: str, lost: Sequence[str] = ()) -> str:
+        """Give the text for the operator: what failed, what runs now, what the unit wrote, what to do.
+
+        `lost`: the processes that are the reason, none where it is what serves.
+        """
         gate, unit = self.gate, self.service.unit
+        if lost:
+            known = "".join(f"Hint: {one}\n" for one in explain(log))
+            return (
+                f"{self.name} {release} answers, and a process of it did not stay: {problem}. {outcome}\n"
+                f"What it wrote:\n{log or '(nothing)'}\n"
+                f"{known}"
+                f"Correct it or its command (app_processes) and deploy again; `journalctl -u {lost[0]}` on the "
+                "host has the rest."
+            )
         known = "".join(f"Hint: {one}\n" for one in (gate.hint(problem, log), *explain(log)) if one)
         asked = f" for {gate.host}" if gate.host else ""
         return (
@@ -568,7 +644,7 @@ class Deployment:
         """
         options, release = self.options, self.release_id()
         words, folder = options["migrate"], self.releases.folder / release
-        program = words[0] if words[0].startswith("/") else f"{folder}/{words[0]}"
+        program = program_in(folder, words[0])
         values = {**self.environment(), **options["secrets"], "APP_RELEASE": release}
         path = Path(f"/run/gatehouse/{self.name}.migrate.env")
         file = ManagedFile(path, environment_file(values), 0o600, secret=True)
@@ -650,6 +726,9 @@ def main() -> None:
             "prepare": {"type": "list", "elements": "str", "default": []},
             "unit": {"type": "str", "default": ""},
             "egress": {"type": "str", "default": ""},
+            "processes": {"type": "list", "elements": "dict", "default": [], "options": PROCESS},
+            "schedules": {"type": "list", "elements": "dict", "default": [], "options": SCHEDULE},
+            "first": {"type": "bool", "default": True},
             "environment": {"type": "dict", "default": {}},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "address": {"type": "str", "required": True},

@@ -10,6 +10,7 @@ import syslog
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.gatehouse_processes import Processes
 from ansible.module_utils.gatehouse_service import ServiceError, run, systemctl
 from ansible_collections.gatehouse.core.plugins.module_utils.lock import LockedError, locked
 
@@ -17,8 +18,8 @@ DOCUMENTATION = r"""
 module: app_removed
 short_description: Ensure that an application is not on a host
 description:
-  - Stops its unit, and a standby's, and removes units, settings, secrets, releases and the rules for what it may
-    connect to. With O(data) its state, its cache and its account go too.
+  - Stops its unit, a standby's, its processes and schedules, and removes units, settings, secrets,
+    releases and the rules for what it may connect to. With O(data) its state, its cache and its account go too.
   - Only what Gatehouse deployed is removed, a unit that says so.
 options:
   name:
@@ -66,6 +67,7 @@ def places(name: str, root: Path, data: bool) -> tuple[list[Path], list[Path]]:
     """Return (what is removed, what is kept) of an application, as far as it is there."""
     home = root / name
     gone = [UNITS / f"{unit}.service" for unit in (name, f"{name}-standby")]
+    gone += Processes(name, home, UNITS).owned()
     # Not by a pattern: `shop-admin.env` is another application's.
     gone += [SETTINGS / f"{name}{end}" for end in (".env", ".secrets.env", ".former.json", ".nft")]
     gone += [SETTINGS / f"{name}-standby{end}" for end in (".env", ".secrets.env")]
@@ -93,9 +95,17 @@ def main() -> None:
     if unit.is_file() and not MARK.search(unit.read_text(errors="replace")):
         module.fail_json(msg=f"{unit} is not Gatehouse's: remove it by hand")
     gone, kept = places(name, Path(module.params["root"]), data)
+    root, changes = Path(module.params["root"]), list[str]()
     try:
         if gone and not module.check_mode:
             with locked(f"app-{name}"):
+                processes = Processes(name, root / name, UNITS)
+                beside = sorted(processes.here())
+                if beside:
+                    # A schedule's command that runs is ended too, where a deployment would wait for it.
+                    systemctl("stop", "--no-block", *beside, check=False)
+                processes.stop(beside, changes.append)
+                processes.disable(beside)
                 for one in (f"{name}-standby.service", f"{name}.service"):
                     systemctl("disable", "--now", "--quiet", one, check=False)
                     systemctl("reset-failed", "--quiet", one, check=False)
@@ -109,7 +119,7 @@ def main() -> None:
                 syslog.syslog(f"{name}: removed{', with its data' if data else ''}")
     except (LockedError, ServiceError, OSError) as error:
         module.fail_json(msg=str(error))
-    changes = [f"{path}: removed" for path in gone]
+    changes += [f"{path}: removed" for path in gone]
     module.exit_json(changed=bool(changes), changes=changes, kept=[str(path) for path in kept])
 
 

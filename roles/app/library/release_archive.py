@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ansible.module_utils.gatehouse_archive import (
 from ansible.module_utils.gatehouse_build_command import execute
 from ansible.module_utils.gatehouse_build_files import folder, locked, names, private, replace, scratch
 from ansible.module_utils.gatehouse_packing import chosen, refuse_broken, refuse_machine
+from ansible.module_utils.gatehouse_procfile import read_procfile
 from ansible.module_utils.gatehouse_secrets import BUILD_ONLY, refuse_secrets
 from ansible.module_utils.gatehouse_sources import chosen_source
 from ansible_collections.gatehouse.core.plugins.module_utils import sandbox
@@ -92,6 +94,10 @@ options:
     description: Files that commands find in C(/build/tools), name to content; they are no part of the release.
     type: dict
     default: {}
+  versions:
+    description: Files of the source that name a version of the runtime, each with those that the hosts have.
+    type: dict
+    default: {}
   files:
     description:
       - Extra files, path to content; one that starts with C(#!) becomes executable. They are there for O(commands).
@@ -153,6 +159,10 @@ left_out:
   type: list
   elements: str
   returned: always
+procfile:
+  description: What the source's Procfile says, C({processes, release, web}); empty where there is none.
+  type: dict
+  returned: always
 log: {description: Path of the log of the commands., type: str, returned: always}
 inputs: {description: SHA-256 over everything the build depends on., type: str, returned: always}
 origin:
@@ -161,6 +171,8 @@ origin:
   returned: always
 """
 
+# The version in a file such as .python-version or .nvmrc: 3.13, python-3.13.2, v20.
+DECLARED = re.compile(r"\s*(?:[a-z]+-|v)?([0-9]+(?:\.[0-9]+)*)")
 # What a recipe says where it says nothing.
 RECIPE: dict[str, Any] = {
     "fetch": [], "commands": [], "environment": {}, "path": [], "tools": {}, "files": {}, "exclude": [], "include": [],
@@ -172,7 +184,7 @@ class Build:
     """One archive: where it is, what it is made from, and how."""
 
     def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options = {**RECIPE, **options}
+        self.options = options = {**RECIPE, "versions": {}, **options}
         # From the root, or a name would also bring what an earlier installation left in a folder of dependencies.
         options["own_include"] = [one if "/" in one else f"/{one}" for one in options["own_include"]]
         for field in ("name", "version"):
@@ -194,6 +206,7 @@ class Build:
         self.log = self.dir / f"{stem}.log"
         # Pattern to paths of the source that are not in the release.
         self.left_out: dict[str, list[str]] = {}
+        self.procfile: dict[str, Any] = {}
         self.inputs = self.source.inputs({key: options[key] for key in RECIPE})
         self.refuse_moved(self.recorded().get("origin") or {})
 
@@ -229,7 +242,7 @@ class Build:
         """Give what is beside the archive: what it was built from, and its sum."""
         named = {key: self.options[key] for key in ("name", "version")}
         built = {"inputs": self.inputs, "origin": self.source.origin, "sha256": sha256}
-        return {**named, **built, "left_out": left_out_lines(self.left_out)}
+        return {**named, **built, "left_out": left_out_lines(self.left_out), "procfile": self.procfile}
 
     def run(self) -> str:
         """Build in a temporary copy, put archive, sidecar and record in place; give the archive's SHA-256."""
@@ -237,6 +250,8 @@ class Build:
         with scratch() as temporary:
             work = temporary / "src"
             self.left_out = self.source.copy_to(work)
+            self.refuse_other_version(work)
+            self.procfile = read_procfile(work)
             known = self.no_secrets()
             refuse_secrets(name, "the source", tree_files(work), known, BUILD_ONLY)
             own, fetched = names(work), set[str]()
@@ -254,6 +269,20 @@ class Build:
                     execute(self.options, box, [str(word) for word in command], False, self.log)
             self.add_files(work)
             return self.pack(work, own, fetched)
+
+    def refuse_other_version(self, work: Path) -> None:
+        """Refuse a source that names another version of its runtime than the hosts have."""
+        for name, known in self.options["versions"].items():
+            file = work / name
+            text = "" if file.is_symlink() or not file.is_file() else file.read_text(errors="replace")
+            found = DECLARED.match(text)
+            wanted = found[1].split(".") if found else []
+            # `3.13` is as good as 3.13.2, and the other way round.
+            if found and not any(all(map(str.__eq__, wanted, str(one).split("."))) for one in known):
+                raise ArchiveError(
+                    f"{name} of {self.options['name']} says {found[1]}, and its hosts have {' and '.join(known)} "
+                    f"by the inventory: correct what is wrong, or name {name} in app_exclude"
+                )
 
     def no_secrets(self) -> list[str]:
         """Give the paths of files that the inventory says are no secret; a pattern is no path."""
@@ -322,7 +351,7 @@ def main() -> None:
             "fetch": {"type": "list", "elements": "list", "default": []},
             "commands": {"type": "list", "elements": "list", "default": []},
             "files": {"type": "dict", "default": {}},
-            **{name: {"type": "dict", "default": {}} for name in ("environment", "tools")},
+            **{name: {"type": "dict", "default": {}} for name in ("environment", "tools", "versions")},
             **{
                 name: {"type": "list", "elements": "str", "default": []}
                 for name in ("path", "exclude", "include", "strip", "own_exclude", "own_include")
@@ -346,11 +375,12 @@ def main() -> None:
     except (ArchiveError, sandbox.SandboxError, OSError) as error:
         module.fail_json(msg=str(error))
     release = f"{module.params['version']}-{sha256[:8]}" if sha256 else ""
-    left_out = build.recorded().get("left_out") or []
+    record = build.recorded()
+    left_out, procfile = record.get("left_out") or [], record.get("procfile") or {}
     changes = [f"{build.archive.name}: built"] if changed else []
     module.exit_json(
         changed=changed, archive=str(build.archive), sha256=sha256, release=release, inputs=build.inputs,
-        origin=build.source.origin, left_out=left_out, log=str(build.log), changes=changes,
+        origin=build.source.origin, left_out=left_out, procfile=procfile, log=str(build.log), changes=changes,
     )  # fmt: skip
 
 

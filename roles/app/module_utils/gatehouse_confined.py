@@ -33,11 +33,20 @@ def properties(unit: str, without: Iterable[str] = ()) -> list[str]:
     return [line for line in lines if "=" in line and line[0] not in "#;" and line.partition("=")[0] not in left_out]
 
 
+def program_in(release: Path, program: str) -> str:
+    """Return a command's program as it is started in a release: the release's own where it has it, else the host's."""
+    own = [release / program, *([] if "/" in program else [release / "bin" / program])]
+    found = next((path for path in own if path.exists()), own[0])
+    # One by its bare name that is not in the release is looked for on the host.
+    return str(found) if "/" in program or found.exists() else program
+
+
 def transient(name: str, command: list[str], confinement: list[str], timeout: int) -> list[str]:
     """Give the command that runs another one in a transient unit `name`, and ends with its status and output."""
     words = ["systemd-run", "--quiet", "--pipe", "--wait", "--collect", f"--unit={name}"]
     words += [f"--property={line}" for line in (*confinement, f"RuntimeMaxSec={timeout}")]
-    return [*words, "--", *command]
+    # systemd would put variables of the environment in place of what a script of ours writes as `$NAME`.
+    return [*words, "--", *(word.replace("$", "$$") for word in command)]
 
 
 def kill(name: str) -> None:

@@ -108,6 +108,15 @@ def understood(unit: str, version: int) -> str:
     return "".join(line for line in unit.splitlines(keepends=True) if line.partition("=")[0] not in newer)
 
 
+def changed_since(moment: str, files: Iterable[Path]) -> str:
+    """Give the first of `files` that was changed after a moment, '' if there is none.
+
+    The inode change time counts, which no editor can set; systemd gives moments in microseconds of the monotonic clock.
+    """
+    then = int(moment or 0) / 1e6 + time.time() - time.monotonic()
+    return next((str(file) for file in files if file.lstat().st_ctime > then), "")
+
+
 @dataclass(frozen=True)
 class Gate:
     """What the application must answer and where, and for how many seconds to wait for that.
@@ -275,13 +284,8 @@ class Service:
         return {name: shown.get(name, "") for name in SHOWN.split(",")}
 
     def older_than(self, files: Iterable[Path]) -> str:
-        """Give the first of `files` that was changed after the main process started, '' if there is none.
-
-        The inode change time counts, which no editor can set; systemd gives the start in microseconds of the monotonic
-        clock.
-        """
-        started = int(self.show()["ExecMainStartTimestampMonotonic"] or 0) / 1e6 + time.time() - time.monotonic()
-        return next((str(file) for file in files if file.lstat().st_ctime > started), "")
+        """Give the first of `files` that was changed after the main process started, '' if there is none."""
+        return changed_since(self.show()["ExecMainStartTimestampMonotonic"], files)
 
     def restart(self) -> None:
         """Start the unit anew, as one that has never failed: its count of restarts begins again."""
@@ -313,12 +317,18 @@ class Service:
             time.sleep(POLL)
         return problem
 
-    def journal(self, since: float) -> str:
-        """Give what the unit wrote since `since` (seconds of the epoch): its first and its last lines.
+    def journal(self, since: float, *units: str) -> str:
+        """Give what the unit, or `units` instead, wrote since `since` (seconds of the epoch): its first and last lines.
 
         A server with several workers writes the cause first, once for each of them, and the consequence last.
         """
-        words = [f"--unit={self.unit}", f"--since=@{int(since)}", "--no-pager", "--output=cat", "--quiet"]
+        words = [
+            *(f"--unit={unit}" for unit in units or (self.unit,)),
+            f"--since=@{int(since)}",
+            "--no-pager",
+            "--output=cat",
+            "--quiet",
+        ]
         lines = run(["journalctl", *words], check=False).strip().splitlines()
         left_out = len(lines) - JOURNAL_FIRST - JOURNAL_LAST
         if left_out > 0:

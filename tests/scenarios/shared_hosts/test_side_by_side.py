@@ -59,6 +59,10 @@ class Single:
         assert "server 127.0.0.1:3000;" in upstreams
         assert "23000" not in upstreams
         assert not list((self.estate.state / "drained").glob("*.json"))
+        # A standby has no second worker: there is one, of the application itself.
+        units = self.host.check_output("systemctl list-units --plain --no-legend --state=active '*clerk*'").split("\n")
+        mine = [unit.split()[0] for unit in units if unit.startswith(f"{self.name}.")]
+        assert mine == (["desk.clerk@1.service"] if self.name == "desk" else [])
 
 
 @pytest.fixture(params=sorted(HOSTS))

@@ -10,6 +10,7 @@ import json
 import re
 from typing import Any
 
+from ansible_collections.gatehouse.core.plugins.module_utils import commands
 from ansible_collections.gatehouse.core.plugins.module_utils.input_error import InputError
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -21,6 +22,9 @@ _TAKEN = {
     "python", "python3", "root", "shm", "ssh", "sshd", "sudo", "sync", "sys", "systemd", "tmpfiles", "ucf",
     "udev", "user", "utmp", "vim",
 }  # fmt: skip
+# How the units are called that an application has beside its own, for a while.
+_BESIDE = ("-migrate", "-prepare", "-run", "-standby")
+_PROCESS = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+~-]{0,63}")
@@ -44,6 +48,37 @@ def unit_name(value: Any) -> str:
             f"{json.dumps(value)} is a part of the system, whose folders or account the application would get",
             f"another, such as {value}-app",
         )
+    if value.endswith(_BESIDE):
+        raise InputError(
+            f"{json.dumps(value)} is what a unit of the application {value.rpartition('-')[0]} would be called",
+            f"another, such as {value}s",
+        )
+    return str(value)
+
+
+def process_name(value: Any) -> str:
+    """Return the name of a process or schedule of an application, a part of its units' names."""
+    if not isinstance(value, str) or not _PROCESS.fullmatch(value):
+        raise InputError(
+            f"{json.dumps(value, default=str)} is no name of a process",
+            "at most 31 lower-case letters, digits or -, beginning with a letter",
+        )
+    if value in ("web", "release"):
+        raise InputError(
+            f"{json.dumps(value)} is the application's own start, or what runs before it",
+            "another, such as worker, or the start in the runtime's keys and the migration in migrate_command",
+        )
+    return str(value)
+
+
+def command_line(value: Any) -> str:
+    """Return a command in one line, which no shell reads."""
+    if not isinstance(value, str):
+        raise InputError(f"{json.dumps(value, default=str)} is no command", "one line, such as python worker.py")
+    try:
+        commands.words(value)
+    except commands.CommandError as error:
+        raise InputError(f"{json.dumps(value)} {error.problem}", error.remedy) from None
     return str(value)
 
 
