@@ -12,7 +12,7 @@ export MOLECULE_COMMAND_BORDERS := false
 
 SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 # The longest first, so that the lanes end at about the same time.
-LONGEST := rolling default reencrypt engine workers shared_hosts runtimes acme hostile_host sites hostile_application https
+LONGEST := rolling default reencrypt engine workers shared_hosts waf runtimes acme hostile_host sites hostile_application https
 ORDERED := $(patsubst %,molecule-%,$(LONGEST) $(filter-out $(LONGEST),$(SCENARIOS)))
 # One more than there are cores, because scenarios wait for their hosts too. What one prints stays together, all are run even
 # if one fails, and they start when the images are there that they share.

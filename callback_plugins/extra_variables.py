@@ -45,6 +45,8 @@ WORDS = (
     "remove_data",
     "request",
     "since",
+    "skip_unreachable",
+    "stop_on_failure",
     "until",
     "version",
 )

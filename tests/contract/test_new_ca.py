@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 ROOT = Path(__file__).resolve().parents[2]
 REQUEST = {"name": "endpoint", "names": ["web.lab.test"], "source": "internal_ca"}
 REPLACE = ("-e", '{"certificate_replace_ca": true}')
+GROUPS = ("apps", "machines", "probed", "proxies", "returned", "shared_machines", "skipped")
 PLAYBOOKS = ("internal_ca", "update_trust", "rotate_certificates")
 
 
@@ -39,8 +40,9 @@ class Environment:
             "internal_ca_passphrase": "a passphrase of this test",
             "certificate_ca_dir": str(self.ca),
             "certificate_requests": [REQUEST],
+            "reachable_proxies": [],
         }
-        groups: dict[str, dict[str, dict[str, str]]] = {name: {"hosts": {}} for name in ("apps", "proxies")}
+        groups: dict[str, dict[str, dict[str, str]]] = {name: {"hosts": {}} for name in GROUPS}
         inventory = {"all": {"vars": everything, "hosts": own, "children": groups}}
         (root / "hosts.yml").write_text(yaml.safe_dump(inventory))
 
@@ -138,5 +140,5 @@ def test_a_ca_is_not_made_for_some_hosts(environment: Environment) -> None:
     environment.issue()
     succeeded, said = environment.run("internal_ca", "--limit", "web1")
     assert not succeeded
-    assert "ca.pem is not there on this controller, and a host that --limit leaves out may have certificates" in said
+    assert "ca.pem is not there on this controller, and a host that this run leaves out may have certificates" in said
     assert not environment.ca.exists()

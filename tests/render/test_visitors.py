@@ -180,11 +180,11 @@ def test_one_address_has_generous_limits_everywhere(render: Render) -> None:
     http = render(**estate(few, proxy_connection_limits=[{"name": "few"}]))
     assert http.one("keepalive_requests").args == ("1000",)
     assert http.one("max_ranges").args == ("16",)
-    limits = [("client_requests", "2000"), ("client_websockets", "500")]
+    limits = [("client_requests", "2000"), ("websocket_clients", "500")]
     assert http.arguments("limit_conn") == limits
     assert place(http, "/few/").arguments("limit_conn") == [("connections_few", "2"), *limits]
     zones = http.arguments("limit_conn_zone")
-    assert {key for key, zone in zones if "client_" in zone} == {"$binary_remote_addr", "$gatehouse_websocket_client"}
+    assert {key for key, zone in zones if "client" in zone} == {"$binary_remote_addr", "$gatehouse_websocket_client"}
     counted = http.one("map", "$gatehouse_upgrade", "$gatehouse_websocket_client")
     assert [(one.name, *one.args) for one in counted.block] == [("default", ""), ("websocket", "$binary_remote_addr")]
     assert not render(**estate(proxy_client_requests=0, proxy_client_websockets=0)).all("limit_conn")

@@ -216,6 +216,7 @@ def builder() -> Any:
         "gatehouse_build_files",
         "gatehouse_build_command",
         "gatehouse_packing",
+        "gatehouse_procfile",
     ):
         sys.modules.setdefault(f"ansible.module_utils.{name}", importlib.import_module(name))
     return importlib.import_module("release_archive")

@@ -195,7 +195,7 @@ def test_what_is_staged_takes_nothing_from_what_can_be_gone_back_to(releases: An
 
 
 class Steps:
-    """A double of systemd: what it was asked, in order, and which process does not stay."""
+    """Answers in the place of systemd: what it was asked, in order, and which process does not stay."""
 
     def __init__(self, deployment: Any, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.taken: list[str] = []

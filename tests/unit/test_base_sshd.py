@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,16 @@ def test_what_is_allowed_is_left_out(sshd: Any) -> None:
     assert "Password" not in loose.replace("PermitEmptyPasswords", "").replace("prohibit-password", "")
     assert "Forwarding" not in loose
     assert "MaxAuthTries 4" in loose
+
+
+def test_all_applications_of_a_host_may_come_at_once(sshd: Any) -> None:
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(ROLE.parents[1] / "ansible.cfg")
+    forks = config.getint("defaults", "forks")
+    settings = dict(line.split(" ", 1) for line in sshd.drop_in([]).splitlines() if not line.startswith("#"))
+    # One more for a person, and for connections that a firewall or a scanner leaves half open.
+    assert int(settings["MaxSessions"]) > 2 * forks
+    assert int(settings["MaxStartups"].split(":")[0]) > 2 * forks
 
 
 def test_it_goes_live_and_is_kept(sshd: Any) -> None:
@@ -136,3 +147,21 @@ def test_settings_that_let_nobody_in_are_an_error(monkeypatch: pytest.MonkeyPatc
     )
     assert action.run(task_vars={})["changed"] is True
     assert [call.args[1]["mode"] for call in execute.call_args_list][-2:] == ["look", "keep"]
+
+
+@pytest.mark.parametrize(
+    ("clock", "said"),
+    [
+        (1000.0, ""),
+        (761.0, ""),  # certificates are backdated by more than that
+        (1300.0, ""),  # the module itself may have taken that long
+        (700.0, "the clock of this host is 300 s behind the controller's, so certificates"),
+        (5000.0, "the clock of this host is 3940 s ahead of the controller's, so certificates"),
+    ],
+)
+def test_a_clock_that_is_wrong_is_named(clock: float, said: str) -> None:
+    sys.path.insert(0, str(ROLE / "action_plugins"))
+    import apt_packages
+
+    problem = apt_packages.wrong_clock(clock, 1000.0, 1060.0)
+    assert problem.startswith(said) if said else not problem

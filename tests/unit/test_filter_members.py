@@ -130,7 +130,7 @@ def test_what_is_no_size_of_a_batch(value: Any) -> None:
 
 def plan(host: str, **more: Any) -> dict[str, Any]:
     usual = {"host": host, "app": "shop", "moves": True, "serving": True, "standby": False, "batch": "1"}
-    usual["canary_seconds"] = 0
+    usual |= {"canary_seconds": 0, "undrained": False}
     return {**usual, **more}
 
 
@@ -163,6 +163,21 @@ def test_where_a_standby_serves_nobody_is_drained() -> None:
     ]
 
 
+def test_hosts_that_a_run_will_undrain_come_first_and_take_nobody_out() -> None:
+    plans = [plan("web1"), plan("web2", undrained=True), plan("web3", undrained=True), plan("web4", batch="2")]
+    found = pure("rollout_batches")([{**one, "batch": "2"} for one in plans])
+    assert [(one["hosts"], one["drain"], one["out"], one["back"]) for one in found] == [
+        (["web2", "web3"], True, True, []),
+        (["web1", "web4"], True, False, ["web2", "web3"]),
+    ]
+    # Nobody is sent to it, so it needs no standby while the others have one.
+    mixed = [plan("web1", standby=True), plan("web2", undrained=True)]
+    assert [(one["hosts"], one["drain"], one["standby"]) for one in pure("rollout_batches")(mixed)] == [
+        (["web2"], True, False),
+        (["web1"], False, True),
+    ]
+
+
 def test_the_canary_is_alone() -> None:
     plans = [plan(host, batch="100%", canary_seconds=60) for host in ("web1", "web2", "web3")]
     assert batches(*plans) == [(["web1"], True, True), (["web2", "web3"], True, False)]
@@ -170,6 +185,62 @@ def test_the_canary_is_alone() -> None:
 
 def test_nothing_moves_where_nothing_is_to_be_done() -> None:
     assert batches(plan("web1", moves=False), plan("web2", moves=False, serving=False)) == []
+
+
+UNCHANGED = "shop was changed on no host: each of them serves what it served before."
+
+
+def test_an_application_is_left_as_it_is_where_one_of_its_hosts_is_not_prepared() -> None:
+    hostvars = {host: {"rollout_app": "shop"} for host in ("shop1", "shop2", "shop3")} | {
+        "blog1": {"rollout_app": "blog"}
+    }
+    hosts = list(hostvars)
+    failures = pure("preparation_failures")
+    assert failures(hosts, hostvars, hosts) == {}
+    [(app, reason)] = failures(hosts, hostvars, ["shop1", "shop3", "blog1"]).items()
+    assert app == "shop"
+    assert reason.splitlines() == [
+        "shop2 failed earlier in this run, or cannot be reached; -e skip_unreachable=true goes on without a host that "
+        "cannot be reached",
+        UNCHANGED,
+    ]
+    # One reason for all of its hosts is named once.
+    broken = {"rollout_app": "shop", "rollout_failure": "npm failed"}
+    assert failures(hosts, {**hostvars, "shop1": broken, "shop2": broken}, hosts) == {
+        "shop": f"npm failed\n{UNCHANGED}"
+    }
+
+
+def test_each_application_has_a_line_in_the_report() -> None:
+    plans = [
+        {**plan("shop1"), "release": "2.0"},
+        {**plan("shop2", moves=False), "release": "2.0"},
+        {**plan("blog1", app="blog", moves=False), "release": "1.0"},
+        {**plan("wiki1", app="wiki"), "release": "3.0"},
+    ]
+    failures = {"wiki": "wiki 3.0 failed on wiki1:\nstatus 500\nand more", "cart": f"a\nb\nc\ncart {UNCHANGED[5:]}"}
+    assert pure("rollout_report")(plans, failures) == [
+        "shop 2.0 runs on shop1, shop2: moved over were shop1",
+        "blog 1.0 runs on blog1 already: nothing was changed",
+        "wiki failed: wiki 3.0 failed on wiki1:\n  status 500",
+        f"cart failed: a\n  b\n  cart {UNCHANGED[5:]}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "out"),
+    [
+        ({"web1.shop": "maintenance", "web1.blog": "unreachable"}, ["web1"]),
+        ({"web1.shop": "maintenance"}, []),  # the other one on it serves
+        ({"web1.shop": "maintenance", "web1.blog": "rollout"}, []),
+        ({}, []),
+    ],
+)
+def test_a_run_goes_on_by_itself_without_machines_that_serve_nobody(kinds: dict[str, str], out: list[str]) -> None:
+    hostvars = {"web1": {"instances": ["web1.shop", "web1.blog"]}, "proxy1": {"instances": []}}
+    notes = {host: {"kind": kind} for host, kind in kinds.items()}
+    assert pure("skippable_machines")(["web1", "proxy1"], hostvars, notes, False) == out
+    assert pure("skippable_machines")(["web1", "proxy1"], hostvars, notes, True) == ["web1", "proxy1"]
 
 
 def test_applications_follow_one_another() -> None:

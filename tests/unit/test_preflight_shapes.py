@@ -31,6 +31,16 @@ NO_PROXIES = "hosts.yml has no group proxies that has hosts"
     ("groups", "found"),
     [
         ({"proxies": ["p1"], "apps": ["w1"], "shop": ["w1"], "desk": ["w1"]}, []),
+        (
+            {
+                "proxies": ["p1"],
+                "shop": ["w1.shop"],
+                "desk": ["w1.desk"],
+                "machines": ["p1", "w1"],
+                "shared_machines": ["w1"],
+            },
+            [],
+        ),
         ({"proxy": ["p1"], "shop": ["p1"]}, [("proxies", NO_PROXIES, "call proxy proxies")]),
         (
             {

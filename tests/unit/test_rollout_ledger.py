@@ -149,4 +149,40 @@ def test_an_operator_takes_over_a_host_that_a_run_drained(tmp_path: Path) -> Non
     assert not rollout_drained.forget(file, "rotation")
     assert rollout_drained.note(file, "maintenance", "debugging")
     assert not rollout_drained.forget(file, "rollout")
-    assert rollout_drained.kind_of(file) == "maintenance"
+    assert rollout_drained.noted(file)["kind"] == "maintenance"
+
+
+def test_a_host_without_which_a_run_went_on_is_outdated_until_a_deployment_found_it_well(tmp_path: Path) -> None:
+    import rollout_drained
+
+    file = tmp_path / "drained" / "web1.json"
+
+    def noted() -> tuple[str, bool]:
+        about = json.loads(file.read_text())
+        return about["kind"], about.get("outdated", False)
+
+    assert rollout_drained.note(file, "unreachable", "it could not be reached")
+    assert noted() == ("unreachable", False)
+    # Whoever drains it by hand does not make it right, nor does a rotation.
+    assert rollout_drained.note(file, "maintenance", "a new disk")
+    assert noted() == ("maintenance", True)
+    assert not rollout_drained.forget(file, "rotation")
+    assert noted() == ("maintenance", True)
+    assert not rollout_drained.forget(file, "rollout")
+    assert noted() == ("maintenance", False)
+    assert not rollout_drained.note(file, "unreachable", "it could not be reached")
+    assert noted() == ("maintenance", True)
+
+
+@pytest.mark.parametrize(
+    ("was", "then"), [("rollout", "rollout"), ("rotation", "unreachable"), ("standby", "unreachable")]
+)
+def test_only_a_deployment_undrains_what_could_not_be_reached(was: str, then: str, tmp_path: Path) -> None:
+    import rollout_drained
+
+    file = tmp_path / "drained" / "web1.json"
+    rollout_drained.note(file, was, "")
+    rollout_drained.note(file, "unreachable", "it could not be reached")
+    assert json.loads(file.read_text())["kind"] == then
+    assert rollout_drained.note(file, "rollout", "shop 2.0.0") == (was != "rollout")
+    assert rollout_drained.forget(file, "rollout")

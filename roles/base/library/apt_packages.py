@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -72,6 +73,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+clock: {description: "What the host's clock shows, in seconds since the epoch.", type: float, returned: always}
 ssh_token: {description: Names the armed restore of sshd's settings, type: str, returned: always}
 ssh_kept: {description: "With O(mode=keep), false where the restore came first.", type: bool, returned: success}
 missing: {description: The packages that were not installed., type: list, returned: always}
@@ -172,7 +174,8 @@ def main() -> None:
     about = platform.freedesktop_os_release()
     facts = {"distribution_major_version": about.get("VERSION_ID", "").partition(".")[0]}
     changes += [f"package {name}: installed" for name in missing]
-    module.exit_json(changed=bool(changes), missing=missing, changes=changes, ansible_facts=facts, ssh_token=token)
+    found = {"missing": missing, "changes": changes, "ansible_facts": facts, "ssh_token": token}
+    module.exit_json(changed=bool(changes), clock=time.time(), **found)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Who is drained, as files on the controller: `<dir>/drained/<host>.json` with {by, since, kind, reason}.
+"""Who is drained, as files on the controller: `<dir>/drained/<host>.json` with {by, since, kind, reason, outdated}.
 
 `kind` is `maintenance` for what an operator drained, `rollout` for what a deployment and `rotation` for what a rotation
-drained and will undrain. A run undoes its own kind only: an operator may take a host over while a run has it.
+drained and will undrain, `standby` for an application whose standby serves, and `unreachable` for a host without which
+a run has gone on; a deployment undrains it. A run undoes its own kind only: an operator may take a host over while a
+run has it. `outdated` is true where a run has gone on without a host that was drained before.
 """
 
 from __future__ import annotations
@@ -16,34 +18,48 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 
-def kind_of(file: Path) -> str:
-    """Return by what kind of run a host is drained; '' if it is not."""
+def noted(file: Path) -> dict[str, Any]:
+    """Return the note of a host; {} if it is not drained."""
     try:
-        return str(json.loads(file.read_text())["kind"])
+        return dict(json.loads(file.read_text()))
     except FileNotFoundError:
-        return ""
+        return {}
+
+
+def write(file: Path, about: dict[str, Any]) -> None:
+    """Write a note, in one rename."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_name(f".{file.name}.new")
+    fresh.write_text(json.dumps(about) + "\n")
+    fresh.replace(file)
 
 
 def note(file: Path, kind: str, reason: str) -> bool:
     """Note that a host is drained, unless that or an operator's own is noted; return whether it was not."""
-    if kind_of(file) in (kind, "maintenance"):
+    before = noted(file)
+    was = before.get("kind", "")
+    if kind == "unreachable" and was in ("maintenance", "rollout"):
+        write(file, {**before, "outdated": True})
         return False
-    file.parent.mkdir(parents=True, exist_ok=True)
+    if was in (kind, "maintenance"):
+        return False
     about = {
         "by": os.environ.get("SUDO_USER") or getpass.getuser(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
         "kind": kind,
         "reason": reason,
     }
-    fresh = file.with_name(f".{file.name}.new")
-    fresh.write_text(json.dumps(about) + "\n")
-    fresh.replace(file)
+    outdated = kind == "maintenance" and (was == "unreachable" or before.get("outdated"))
+    write(file, {**about, "outdated": True} if outdated else about)
     return True
 
 
 def forget(file: Path, kind: str) -> bool:
     """Note that a host is no longer drained by this kind, or by any for `maintenance`; return whether it was."""
-    was = kind_of(file)
+    before = noted(file)
+    was = before.get("kind", "")
+    if (was, kind) == ("maintenance", "rollout") and before.pop("outdated", False):
+        write(file, before)  # a deployment has found it well
     if not was or kind not in (was, "maintenance"):
         return False
     file.unlink(missing_ok=True)

@@ -73,9 +73,23 @@ class Shop:
         assert not (self.estate.state / "deploys" / "shop" / "lock").exists()
 
 
+def assert_refused(run: Run, *texts: str) -> None:
+    """The run failed, and said all of this."""
+    assert run.returncode != 0, run.stdout
+    for text in texts:
+        assert text in run.stdout, f"{text!r} is not in\n{run.stdout}"
+
+
 @pytest.fixture(scope="session")
 def shop(estate: Estate) -> Shop:
     return Shop(estate)
+
+
+@pytest.fixture(scope="module")
+def version(shop: Shop) -> str:
+    """Return the version that runs and has to go on running."""
+    [version] = set(shop.current().values())
+    return version
 
 
 Loading = Callable[[], Any]

@@ -42,7 +42,7 @@ def test_the_first_deployment_ran_the_migration_once_with_its_secret(shop: Shop)
 
 def test_what_is_there_already_is_said_and_changes_nothing(shop: Shop) -> None:
     began = time.monotonic()
-    run = shop.play("deploy", "-vvv")
+    run = shop.play("deploy", "-e", "app=shop", "-vvv")
     assert run.returncode == 0, run.stdout
     assert "runs on shop1, shop2, shop3 already: nothing was changed" in run.stdout
     assert set(recap(run.stdout).values()) == {0}

@@ -31,6 +31,8 @@ description:
     C(instance_index), its place among those of its machine, from 0.
   - The group C(machines) has the hosts with a proxy or an application, and no instance; C(shared_machines) has those
     of them that have instances.
+  - The groups C(probed), C(skipped) and C(returned) are empty. C(playbooks/reach.yml) fills them in a run, and they are
+    there so that plays can leave out C(skipped).
 options:
   plugin:
     description: Name of this plugin.
@@ -47,6 +49,8 @@ proxies:
 """
 
 _APPS, _PROXIES, _MACHINES, _SHARED = "apps", "proxies", "machines", "shared_machines"
+# Filled by playbooks/reach.yml.
+_OF_A_RUN = ("probed", "skipped", "returned")
 # What Ansible takes for the name of a group; another one is refused as a name of an application.
 _GROUP = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -72,7 +76,8 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
                 self._give(str(group), variables or {})
         # Ansible's own inventory_dir is not defined for localhost, on which a lab is made.
         self._give("all", {"environment_dir": self._folder})
-        inventory.add_group(_APPS)
+        for group in (_APPS, *_OF_A_RUN):
+            inventory.add_group(group)
         names = []
         for entries in self._applications(Path(path).parent / "group_vars"):
             for _, name, entry in applications.named(entries):

@@ -78,6 +78,23 @@ def member_hosts(names: Any, hostvars: Mapping[str, Any]) -> list[str]:
     )
 
 
+def skippable_machines(
+    machines: Any, hostvars: Mapping[str, Any], notes: Mapping[str, Mapping[str, Any]], every: bool
+) -> list[str]:
+    """Return the machines that a run may go on without: every one, or those alone that serve no visitor.
+
+    Those are the ones whose applications are all drained for maintenance, or since a run has gone on without them.
+    `hostvars`: Ansible's, of which `instances` is read; `notes`: who is drained, see P(drain_notes#filter).
+    """
+
+    def is_out(machine: str) -> bool:
+        members = hostvars[machine].get("instances") or ()
+        kinds = {notes.get(str(member), {}).get("kind") for member in members}
+        return bool(kinds) and kinds <= {"maintenance", "unreachable"}
+
+    return [machine for machine in member_names(machines, "machines") if every or is_out(machine)]
+
+
 def rotation_batches(
     hosts: Any, upstreams: Any, notes: Mapping[str, Any], machines: Mapping[str, str]
 ) -> list[dict[str, list[str]]]:
@@ -113,10 +130,12 @@ def rotation_batches(
     return batches
 
 
-def drain_notes(folder: Any) -> dict[str, dict[str, str]]:
-    """Return what `<folder>/drained/<host>.json` notes of each drained host, {host: {kind, reason, by, since}}.
+def drain_notes(folder: Any) -> dict[str, dict[str, Any]]:
+    """Return what `<folder>/drained/<host>.json` notes of each drained host.
 
-    `kind` is V(maintenance) for what an operator drained, V(rollout) or V(rotation) for what a run did and will undo.
+    {host: {kind, reason, by, since, outdated}}, the last one only where it is true. `kind` is V(maintenance) for what
+    an operator drained, V(rollout) or V(rotation) for what a run did and will undo, V(unreachable) for a host without
+    which a run has gone on; see the action plugin rollout_drained.
     """
     notes = {}
     for file in sorted(Path(str(folder)).glob("drained/*.json")):
@@ -125,3 +144,8 @@ def drain_notes(folder: Any) -> dict[str, dict[str, str]]:
         except (OSError, ValueError, TypeError) as error:
             raise InputError(f"{file} is no note that Gatehouse wrote ({error}); look at it and remove it") from None
     return notes
+
+
+def outdated_hosts(notes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the hosts without which a run has gone on, and which no deployment has found well since."""
+    return [host for host, note in notes.items() if note.get("kind") == "unreachable" or note.get("outdated")]

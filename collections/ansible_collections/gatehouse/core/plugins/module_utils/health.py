@@ -61,6 +61,8 @@ def hint(problem: str, log: str = "", asked: Mapping[str, str] | None = None, pa
 
     `problem` is what `refusal` returned, `log` what the application wrote meanwhile, `asked` the request's headers.
     """
+    if "certificate is not yet valid" in problem:
+        return "A clock is wrong, here or where the certificate was made: each is valid from five minutes before that."
     found = _REFUSAL.match(problem)
     if not found:
         return ""

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
-from itertools import chain, takewhile
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain, groupby, takewhile
 from typing import Any
 
 from ansible_collections.gatehouse.core.plugins.module_utils.input_error import InputError
@@ -17,39 +17,88 @@ from ansible_collections.gatehouse.core.plugins.module_utils.input_error import 
 _BATCH = re.compile(r"([1-9][0-9]{0,5})(%?)")
 Plan = dict[str, Any]
 Release = dict[str, Any]
+_UNCHANGED = "was changed on no host: each of them serves what it served before."
+
+
+def _kind_of_batch(plan: Plan) -> tuple[bool, bool]:
+    """Return whether a standby serves meanwhile, and whether the host is drained already."""
+    return bool(plan["standby"]), bool(plan["undrained"])
 
 
 def rollout_batches(plans: Sequence[Plan]) -> list[dict[str, Any]]:
-    """Return the batches [{app, lead, hosts, drain, standby, canary, last}] to do, one application after the other.
+    """Return the batches to do, one application after the other.
 
-    `plans`: of each host {host, app, moves, serving, standby, batch, canary_seconds}; while a batch is changed, its
-    hosts are drained, or a standby serves on each. Hosts that serve nobody come first, all at
-    once and without a drain: if the release fails there, no visitor has seen it. Of the others the first one is the
-    canary, if there is to be one, and the rest follow in batches.
+    [{app, lead, hosts, drain, standby, canary, out, back, last}]. `plans`: of each host {host, app, moves, serving,
+    standby, undrained, batch, canary_seconds}; while a batch is changed, its hosts are drained, or a standby serves on
+    each. Hosts that serve nobody come first, all at once and without a drain: if the release fails there, no visitor
+    has seen it. Of the others the first one is the canary, if there is to be one, and the rest follow in batches. Those
+    that are drained and will be undrained by this run come first, in batches of their own (`out`), and `back` are those
+    that serve again when a batch begins.
     """
     batches: list[dict[str, Any]] = []
     for app in dict.fromkeys(plan["app"] for plan in plans):
         all_of_it = [plan for plan in plans if plan["app"] == app]
         moving = [plan for plan in all_of_it if plan["moves"]]
         idle = [plan["host"] for plan in moving if not plan["serving"]]
-        serving = [plan["host"] for plan in moving if plan["serving"]]
+        serving = [plan for plan in moving if plan["serving"]]
+        serving.sort(key=lambda plan: (not plan["undrained"], plan["standby"]))
         if idle:
-            batches.append(
-                {"app": app, "lead": idle[0], "hosts": idle, "drain": False, "standby": False, "canary": False}
-            )
+            how = {"drain": False, "standby": False, "canary": False, "out": False, "back": []}
+            batches.append({"app": app, "lead": idle[0], "hosts": idle, **how})
         size = batch_size(all_of_it[0]["batch"], len(all_of_it))
-        standby = all_of_it[0]["standby"]
         canary = bool(serving) and all_of_it[0]["canary_seconds"] > 0
         chunks = [serving[:1]] if canary else []
-        rest = serving[1:] if canary else serving
-        chunks += [rest[start : start + size] for start in range(0, len(rest), size)]
-        for position, hosts in enumerate(chunks):
-            first = canary and position == 0
-            how = {"drain": not standby, "standby": standby, "canary": first}
-            batches.append({"app": app, "lead": hosts[0], "hosts": hosts, **how})
+        for _, same in groupby(serving[1:] if canary else serving, key=_kind_of_batch):
+            rest = list(same)
+            chunks += [rest[start : start + size] for start in range(0, len(rest), size)]
+        back: list[str] = []
+        for position, chunk in enumerate(chunks):
+            hosts = [plan["host"] for plan in chunk]
+            standby, out = _kind_of_batch(chunk[0])
+            how = {"drain": not standby, "standby": standby, "canary": canary and position == 0, "out": out}
+            batches.append({"app": app, "lead": hosts[0], "hosts": hosts, **how, "back": list(back)})
+            back += hosts if out else []
         if moving:
             batches[-1]["last"] = True
     return [{"last": False, **batch} for batch in batches]
+
+
+def preparation_failures(hosts: Sequence[str], hostvars: Mapping[str, Any], reached: Collection[str]) -> dict[str, str]:
+    """Return {application: why it is changed on no host}, of those for which a host is not prepared.
+
+    `hosts`: those of applications in the run; `hostvars`: Ansible's, of which `rollout_app` and `rollout_failure` are
+    read; `reached`: those that have not failed, and can be reached.
+    """
+    reasons: dict[str, list[str]] = {}
+    for host in hosts:
+        if why := hostvars[host].get("rollout_failure"):
+            reason = str(why)
+        elif host not in reached:
+            reason = (
+                f"{host} failed earlier in this run, or cannot be reached; -e skip_unreachable=true goes on without a "
+                "host that cannot be reached"
+            )
+        else:
+            continue
+        said = reasons.setdefault(str(hostvars[host]["rollout_app"]), [])
+        if reason not in said:
+            said.append(reason)
+    return {app: "\n".join([*said, f"{app} {_UNCHANGED}"]) for app, said in reasons.items()}
+
+
+def rollout_report(plans: Sequence[Plan], failures: Mapping[str, str]) -> list[str]:
+    """Return a line for each application of a run: which release runs where, or the beginning of why it failed."""
+    lines = []
+    for app in dict.fromkeys(str(plan["app"]) for plan in plans if plan["app"] not in failures):
+        mine = [plan for plan in plans if plan["app"] == app]
+        moved = ", ".join(plan["host"] for plan in mine if plan["moves"])
+        where = f"{app} {mine[0]['release']} runs on {', '.join(plan['host'] for plan in mine)}"
+        lines.append(f"{where}: moved over were {moved}" if moved else f"{where} already: nothing was changed")
+    for app, reason in failures.items():
+        said = reason.splitlines()
+        said = said[:2] + [line for line in said[2:] if line.endswith(_UNCHANGED)]
+        lines.append("\n  ".join([f"{app} failed: {said[0]}", *said[1:]]))
+    return lines
 
 
 def logged_releases(text: str) -> dict[str, Any]:

@@ -26,7 +26,16 @@ _FORWARDING = {
     "x11_forwarding": ["X11Forwarding no"],
 }
 _NO_PASSWORD = ["PasswordAuthentication no", "KbdInteractiveAuthentication no"]
-_ALWAYS = ["PermitRootLogin prohibit-password", "PermitEmptyPasswords no", "MaxAuthTries 4", "LoginGraceTime 30"]
+# Each application on a host is a host of Ansible's own, and all come at once: for a dozen of them, 10 sessions of a
+# connection and 10 connections that have not logged in yet, as sshd has them, are too few.
+_MANY = ["MaxSessions 64", "MaxStartups 64:30:128"]
+_ALWAYS = [
+    "PermitRootLogin prohibit-password",
+    "PermitEmptyPasswords no",
+    "MaxAuthTries 4",
+    "LoginGraceTime 30",
+    *_MANY,
+]
 _RESTORE = """#!/bin/sh
 set -e
 mv -T {armed} {armed}.fired

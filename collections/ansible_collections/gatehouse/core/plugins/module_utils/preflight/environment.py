@@ -53,7 +53,11 @@ def unclaimed_groups(groups: Mapping[str, Sequence[str]], applications: Sequence
 
     A host in several groups, or in one that `children` make, is the operator's own affair.
     """
-    known = {host for group in ("proxies", "apps", "ungrouped", *applications) for host in groups.get(group) or ()}
+    known = {
+        host
+        for group in ("proxies", "apps", "machines", "ungrouped", *applications)
+        for host in groups.get(group) or ()
+    }
     return [group for group, hosts in groups.items() if group != "all" and hosts and not known.intersection(hosts)]
 
 
