@@ -18,7 +18,7 @@ def estate() -> Estate:
     return Estate(os.environ["GATEHOUSE_INVENTORY"])
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def ask(estate: Estate) -> Ask:
     """Return a function that asks for a URL from outside, as a visitor's browser would."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,7 +27,7 @@ def members(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def trouble(estate: Estate) -> Iterator[Estate]:
+def trouble(estate: Estate, ask: Ask) -> Iterator[Estate]:
     """Have one host drained, one whose application is stopped, one that is slow, and one that is gone."""
     drained = estate.play("playbooks/drain.yml", "-e", "host=storefront3", "-e", '{"reason": "new memory"}')
     assert drained.returncode == 0, drained.stdout
@@ -39,6 +40,16 @@ def trouble(estate: Estate) -> Iterator[Estate]:
     slow.check_output("systemctl kill -s CONT dashboard")
     stopped.check_output("systemctl start storefront")
     assert estate.play("playbooks/undrain.yml", "-e", "host=storefront3").returncode == 0
+    # Boots take their time, and nginx leaves out for a while who did not answer.
+    deadline = time.monotonic() + 90
+    for app in ("storefront", "dashboard"):
+        url = f"https://{app}.lab.test/api/whoami"
+        while (
+            len({json.loads(answer.body)["host"] for answer in (ask(url) for _ in range(9)) if answer.status == 200})
+            < 3
+        ):
+            assert time.monotonic() < deadline, f"not all hosts of {app} serve again"
+            time.sleep(1)
 
 
 def test_status_shows_each_member_as_it_is(trouble: Estate) -> None:
@@ -123,7 +134,9 @@ def test_a_request_is_found_on_proxy_endpoint_and_application(trouble: Estate, a
     assert "dashboard2: no lines, it cannot be reached" in run.stderr
 
 
-def test_the_logs_of_one_application_are_bounded_and_can_be_searched(trouble: Estate) -> None:
+def test_the_logs_of_one_application_are_bounded_and_can_be_searched(trouble: Estate, ask: Ask) -> None:
+    for _ in range(5):
+        ask(PAGE)
     run = trouble.play(
         "playbooks/logs.yml", "-e", "app=storefront", "-e", "since=-1h", "-e", "lines=3", "-e", "grep='GET /|systemd:'"
     )
