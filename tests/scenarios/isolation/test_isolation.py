@@ -39,7 +39,7 @@ def is_open(host: Host, address: str, port: int) -> bool:
     podman keeps the lab's networks apart, and what it lets pass has the controller's address; while it takes down
     another lab's network, it does so for a moment.
     """
-    for pause in (0, 1, 3):
+    for pause in (0, 1, 3, 8, 15):
         time.sleep(pause)
         if host.run(TRY.format(address=address, port=port)).rc != 0:
             return False
