@@ -72,6 +72,8 @@ FIXED: dict[str, Any] = {
     "proxy_upstream_crl": "",
 }
 
+# These proxies have no module for it; the scenario waf tries what it says.
+ELSEWHERE = "waf"
 _WORD = st.text("abcxyz019", min_size=1, max_size=6)
 _LABEL = st.one_of(_WORD, st.sampled_from(["a" * 63, "xn--bcher-kva", "0", "a-b"]))
 _NAME = st.one_of(_WORD, st.sampled_from(["a" * 63, "a-" * 31, "A.b_c-1", "shop", "login", "pages", "tls", "default"]))
@@ -114,6 +116,7 @@ FORMATS: dict[str, st.SearchStrategy[Any]] = {
     "host_path": st.sampled_from(["/srv/www", "/srv/www/", "/", "/srv/a.b~c+,=:@-/x"]),
     "listen_address": st.sampled_from(["*", "[::]", "127.0.0.1", "[::1]"]),
     "location_path": st.one_of(_PATH, _EXPRESSION),
+    "long_secret": st.sampled_from(["0123456789abcdef", "x" * 400]),
     "member_address": st.one_of(_ADDRESS, st.sampled_from(["unix:/run/a.sock", "localhost"])),
     "network_address": _ADDRESS,
     "network_port": st.integers(1, 65535),
@@ -139,7 +142,6 @@ PLAIN = {
     "crl": [""],
     "page": [""],
     "error_page": [""],
-    "proxy_session_ticket_seed": ["", "0123456789abcdef"],
 }
 # What has to be on the host: nginx makes the folder of a cache, not those above it.
 BY_HOST = {"proxy_caches.path": st.sampled_from(["", "/var/tmp/proof", "/var/tmp/proof/"])}  # noqa: S108 (on a lab host)
@@ -156,7 +158,8 @@ def drawn(name: str, option: Mapping[str, Any], way: str = "") -> st.SearchStrat
     if f"{way}{name}" in BY_HOST:
         return BY_HOST[f"{way}{name}"]
     if kind == "dict":
-        inner = {key: drawn(key, one, f"{way}{name}.") for key, one in option["options"].items()}
+        options = {key: one for key, one in option["options"].items() if key != ELSEWHERE}
+        inner = {key: drawn(key, one, f"{way}{name}.") for key, one in options.items()}
         needed = {key: one for key, one in inner.items() if option["options"][key].get("required")}
         return st.fixed_dictionaries(needed, optional={key: one for key, one in inner.items() if key not in needed})
     if kind == "bool":
@@ -175,7 +178,7 @@ def drawn(name: str, option: Mapping[str, Any], way: str = "") -> st.SearchStrat
 def fields(value: Any, options: Mapping[str, Any], way: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """Yield (path, its option) of each field of what is in `value`, its lists' entries and those' fields too."""
     for name, option in options.items():
-        if name in FIXED:
+        if name in FIXED or name == ELSEWHERE:
             continue
         yield (*way, name), option
         entries = value.get(name) if isinstance(value, Mapping) else None
