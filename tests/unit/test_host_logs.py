@@ -308,6 +308,12 @@ def test_what_is_returned_has_two_bounds(logs: Any, tmp_path: Path) -> None:
     assert not reader.cut
 
 
+def test_an_access_is_searched_as_it_is_shown(logs: Any, tmp_path: Path) -> None:
+    write(tmp_path / "access.log", [access(NOON + 1), access(NOON + 2, status="502"), access(NOON + 3, uri="/502 ")])
+    for expression, number in ((r"^50[0-9] ", 1), (r"^200 GET shop\.test/", 2), ('"status"', 0)):
+        assert len(texts(logs.Reader(OPTIONS | {"grep": expression}))) == number
+
+
 def test_a_very_long_line_is_shortened(logs: Any, tmp_path: Path) -> None:
     write(tmp_path / "error.log", [error(NOON + 1, "x" * 5000)])
     [text] = texts(logs.Reader(OPTIONS))

@@ -170,9 +170,9 @@ class Reader:
             if fields.get("request_id") != self.request:
                 return None
             self.own.append(self.described(moment, fields))
-        elif not self.matches(raw):
-            return None
-        return moment, "access", access_text(fields), False, "epoch" not in fields
+        # As people read it, which is what they search.
+        text = access_text(fields)
+        return (moment, "access", text, False, "epoch" not in fields) if self.matches(text) else None
 
     def of_site(self, fields: dict[str, Any]) -> bool:
         """Return whether a member of the application was asked, or none and the site is one of its sites."""
