@@ -125,7 +125,9 @@ def test_a_run_without_the_proxies_is_refused(shop: Shop, version: str) -> None:
 
 def test_an_application_that_is_not_there_is_named(shop: Shop) -> None:
     run = shop.play("deploy", "-e", "app=shopp")
-    assert_refused(run, "app is shopp, and the inventory has no application of that name; write -e app=desk or -e app=shop")
+    assert_refused(
+        run, "app is shopp, and the inventory has no application of that name; write -e app=desk or -e app=shop"
+    )
 
 
 def test_the_sandbox_and_its_limits(shop: Shop) -> None:
