@@ -25,9 +25,9 @@ class Shop:
         self.hosts = estate.group("shop")
 
     def lines(self, name: str) -> Counter[str]:
-        """Return how often each line is in a file of the state folder, over all hosts."""
+        """Return how often each line is in a file of the state folder, over all hosts that are reached."""
         found: Counter[str] = Counter()
-        for host in self.hosts:
+        for host in filter(self.estate.controller_reaches, self.hosts):
             found.update(self.estate.host(host).run(f"cat /var/lib/shop/{name}").stdout.splitlines())
         return found
 
