@@ -62,7 +62,8 @@ def _type_remedy(value: Any, wanted: str) -> str:
     if wanted in ("str", "path") and isinstance(value, (int, float)):
         return "write it in quotes"
     if wanted == "bool" and str(value).lower() in _BOOLEANS:
-        return f"write {_BOOLEANS[str(value).lower()]}, without quotes"
+        word = f"write {_BOOLEANS[str(value).lower()]}"
+        return f"{word}, without quotes" if isinstance(value, str) else word
     if wanted in ("int", "float", "bool") and isinstance(value, str):
         return "write it without quotes" if re.fullmatch(r"-?[0-9.]+", value) else ""
     if wanted == "list":
