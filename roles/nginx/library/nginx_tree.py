@@ -17,6 +17,7 @@ from ansible_collections.gatehouse.core.plugins.module_utils.debian import not_i
 from ansible_collections.gatehouse.core.plugins.module_utils.nginx_host import (
     READERS,
     RefusedError,
+    served_tree,
     settle_unit,
     unreadable,
 )
@@ -183,7 +184,7 @@ def main() -> None:
         runs = None
         with contextlib.suppress(RefusedError, OSError):  # its own failure must not hide what nginx said
             runs = any(server.status()[:2])
-        module.fail_json(msg=str(error), serves=server.answer(), runs=runs, **result)
+        module.fail_json(msg=str(error), serves=served_tree(), runs=runs, **result)
     if absent:
         result.update(changed=True, missing_packages=absent)
     module.exit_json(**result)

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import contextlib
 import re
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gatehouse.core.plugins.module_utils.nginx_host import SOCKET
+from ansible_collections.gatehouse.core.plugins.module_utils.nginx_host import served_tree
 
 DOCUMENTATION = r"""
 module: proxy_status
@@ -60,17 +59,6 @@ def parse_upstreams(text: str) -> dict[str, dict[str, str]]:
     return upstreams
 
 
-def served() -> str:
-    """Return the configuration version that the running server answers with, '' if it does not."""
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(2)
-        client.connect(str(SOCKET))
-        client.sendall(b"GET / HTTP/1.0\r\nHost: identity\r\nUser-Agent: proxy_status\r\n\r\n")
-        reply = b"".join(iter(lambda: client.recv(4096), b""))
-        return reply.rpartition(b"\r\n\r\n")[2].decode(errors="replace")
-    return ""
-
-
 def unit() -> tuple[str, float]:
     """Return nginx's (state, since when)."""
     argv = ["systemctl", "show", "nginx", "--timestamp=unix", "--property=ActiveState,StateChangeTimestamp"]
@@ -92,7 +80,7 @@ def main() -> None:
         state=state,
         started=started,
         version=version,
-        serves=served(),
+        serves=served_tree(),
         since=since,
         upstreams=parse_upstreams("\n".join(texts)),
         clock=time.time(),

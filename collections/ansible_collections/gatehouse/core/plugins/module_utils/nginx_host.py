@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
 from pathlib import Path
 
@@ -13,6 +15,17 @@ READERS = "www-data"
 
 class RefusedError(Exception):
     """The tree is not served; the text says why."""
+
+
+def served_tree() -> str:
+    """Return the name of the tree that the running server answers with, or ''."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(1)
+        client.connect(str(SOCKET))
+        client.sendall(b"GET / HTTP/1.0\r\nHost: identity\r\nUser-Agent: gatehouse\r\nAccept: */*\r\n\r\n")
+        reply = b"".join(iter(lambda: client.recv(4096), b""))
+        return reply.rpartition(b"\r\n\r\n")[2].decode(errors="replace")
+    return ""
 
 
 def unit_settings(open_files: int) -> str:

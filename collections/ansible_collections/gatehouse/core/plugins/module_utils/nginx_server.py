@@ -7,13 +7,12 @@ import os
 import re
 import select
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-from ansible_collections.gatehouse.core.plugins.module_utils.nginx_host import SOCKET, RefusedError
+from ansible_collections.gatehouse.core.plugins.module_utils.nginx_host import SOCKET, RefusedError, served_tree
 from ansible_collections.gatehouse.core.plugins.module_utils.nginx_store import IDENTITY, Store, discard
 
 NGINX = "/usr/sbin/nginx"
@@ -63,20 +62,10 @@ class Server:
                 stray = pid
         return Status(master, stray, unit["UnitFileState"] == "enabled", unit["NeedDaemonReload"] == "yes")
 
-    def answer(self) -> str:
-        """Return the name of the tree that the running server answers with, or ''."""
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(1)
-            client.connect(str(SOCKET))
-            client.sendall(b"GET / HTTP/1.0\r\nHost: identity\r\nUser-Agent: nginx_tree\r\nAccept: */*\r\n\r\n")
-            reply = b"".join(iter(lambda: client.recv(4096), b""))
-            return reply.rpartition(b"\r\n\r\n")[2].decode(errors="replace")
-        return ""
-
     def serves(self, name: str, master: int) -> bool:
         """Return whether the running server serves `name`; one that is silent may be in the midst of a reload."""
         for _ in range(10 if master else 1):
-            if reported := self.answer():
+            if reported := served_tree():
                 return reported == name
             time.sleep(0.1)
         return False
@@ -112,7 +101,7 @@ class Server:
         deadline, streak = time.monotonic() + self.timeout, 0
         while streak < 4:  # old workers still answer for 0.1 s after the new ones have started
             time.sleep(0.05)
-            streak = streak + 1 if self.answer() == name else 0
+            streak = streak + 1 if served_tree() == name else 0
             fatal = self.emergencies(offset)
             if any(not BIND_RETRY.search(line) for line in fatal):
                 raise RefusedError("\n".join(fatal))
