@@ -7,8 +7,7 @@ import importlib.util
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -36,12 +35,8 @@ def load(path: Path, name: str) -> ModuleType:
 
 
 @pytest.fixture(autouse=True)
-def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+def utc(in_zone: Callable[[str], None]) -> None:
+    in_zone("UTC")
 
 
 @pytest.fixture
