@@ -117,7 +117,7 @@ def test_a_strangers_socket_does_not_count(service: Any, tmp_path: Path) -> None
 
 @pytest.fixture
 def release_module(service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Import the module app_release, with a scratch folder in the place of /etc/gatehouse."""
+    """Import what the module app_release does, with a scratch folder in the place of /etc/gatehouse."""
     import gatehouse_archive
 
     sys.modules.setdefault("ansible.module_utils.gatehouse_archive", gatehouse_archive)
@@ -131,7 +131,7 @@ def release_module(service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     import gatehouse_processes
 
     sys.modules.setdefault("ansible.module_utils.gatehouse_processes", gatehouse_processes)
-    library = Path(__file__).parents[2] / "roles" / "app" / "library" / "app_release.py"
+    library = Path(__file__).parents[2] / "roles" / "app" / "module_utils" / "gatehouse_deployment.py"
     spec = importlib.util.spec_from_file_location("app_release_module", library)
     assert spec is not None
     assert spec.loader is not None

@@ -118,7 +118,9 @@ def deployment(releases: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setitem(sys.modules, "ansible.module_utils.gatehouse_releases", gatehouse_releases)
     monkeypatch.setattr(ansible.module_utils, "gatehouse_releases", gatehouse_releases, raising=False)
-    spec = importlib.util.spec_from_file_location("app_release", ROLE / "library" / "app_release.py")
+    spec = importlib.util.spec_from_file_location(
+        "gatehouse_deployment", ROLE / "module_utils" / "gatehouse_deployment.py"
+    )
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
