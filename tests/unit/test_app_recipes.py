@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import tarfile
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -112,6 +113,22 @@ def tar_of(files: dict[str, str]) -> bytes:
     return made.getvalue()
 
 
+def wheel_of(name: str, requires: str) -> bytes:
+    """Return a wheel of version 1.0 with one module, which imports what the package requires."""
+    about = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Dist: {requires}\n"
+    files = {
+        f"{name}.py": f"import {requires}\n",
+        f"{name}-1.0.dist-info/METADATA": about,
+        f"{name}-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{name}-1.0.dist-info/RECORD": "",
+    }
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+    return made.getvalue()
+
+
 def content(build: Any, name: str) -> str:
     with tarfile.open(build.archive) as tar:
         file = tar.extractfile(name)
@@ -200,14 +217,24 @@ def test_a_package_that_is_source_only_is_built_without_the_network(
         )
         pages["/simple/quaint/"] = b'<a href="../../files/quaint-1.0.tar.gz#sha256=0">quaint-1.0.tar.gz</a>'
         pages["/files/quaint-1.0.tar.gz"] = source
+        # A package with a wheel, which needs the one without.
+        wheel = wheel_of("leaning", requires="quaint")
+        pages["/simple/leaning/"] = (
+            b'<a href="../../files/leaning-1.0-py3-none-any.whl">leaning-1.0-py3-none-any.whl</a>'
+        )
+        pages["/files/leaning-1.0-py3-none-any.whl"] = wheel
         monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{port}/simple")
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         lock = Path(options["source"], "requirements.txt")
-        lock.write_text(f"# none other\nquaint==1.0 \\\n    --hash=sha256:{hashlib.sha256(source).hexdigest()}\n")
+        lock.write_text(
+            f"quaint==1.0 \\\n    --hash=sha256:{hashlib.sha256(source).hexdigest()}\n"
+            f"leaning==1.0 --hash=sha256:{hashlib.sha256(wheel).hexdigest()}\n"
+        )
         found = made("python", python_app_source_packages=["quaint"], python_app_python_versions=[version])
         build = builder.Build({**options, **found, "commands": found.pop("install")})
         build.run()
         assert content(build, f"lib/python{version}/quaint.py") == "network = False\n"
+        assert content(build, f"lib/python{version}/leaning.py") == "import quaint\n"
         # What was fetched once is not asked for again.
         del pages["/files/quaint-1.0.tar.gz"]
         build.archive.unlink()

@@ -89,6 +89,12 @@ NAMED = health.visitor_headers("shop.example")
         ("status 302", "", NAMED, "/healthz leads to another page: set app_health_path"),
         ("status 401: who are you?", "", NAMED, "The page asks for a login"),
         ("certificate verify failed: certificate is not yet valid (_ssl.c:1)", "", NAMED, "A clock is wrong, here or"),
+        (
+            "[Errno 111] Connection refused",
+            "/usr/bin/python3: No module named gunicorn",
+            NAMED,
+            "gunicorn runs the app",
+        ),
         ("status 404: nothing here", "", NAMED, "The application has no page /healthz: set app_health_path to one"),
     ],
 )

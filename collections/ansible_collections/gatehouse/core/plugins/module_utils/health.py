@@ -63,6 +63,8 @@ def hint(problem: str, log: str = "", asked: Mapping[str, str] | None = None, pa
     """
     if "certificate is not yet valid" in problem:
         return "A clock is wrong, here or where the certificate was made: each is valid from five minutes before that."
+    if "No module named gunicorn" in log:
+        return "gunicorn runs the application: add it to what requirements.txt is locked from, and lock it again."
     found = _REFUSAL.match(problem)
     if not found:
         return ""
