@@ -48,7 +48,7 @@ def files(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def logs(files: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    module = load(BASE / "library" / "host_logs.py", "host_logs")
+    module = load(BASE / "module_utils" / "gatehouse_log_reader.py", "gatehouse_log_reader")
     monkeypatch.setattr(module, "LOGS", tmp_path)
     return module
 
