@@ -398,6 +398,27 @@ def test_a_container_without_limits_of_its_own_stands() -> None:
     assert lab_plan.is_current(container, standing)
 
 
+@pytest.mark.parametrize(
+    ("running", "monitors", "expected"),
+    [
+        (True, {"7": "/usr/bin/conmon\0-c\0deadbeef\0"}, False),
+        (True, {}, True),
+        # Its number went to another process.
+        (True, {"7": "/usr/bin/conmon\0-c\0cafe\0"}, True),
+        # podman knows.
+        (False, {}, False),
+    ],
+)
+def test_a_container_whose_monitor_is_gone_was_killed(
+    tmp_path: Path, running: bool, monitors: dict[str, str], expected: bool
+) -> None:
+    for number, words in monitors.items():
+        (tmp_path / number).mkdir()
+        (tmp_path / number / "cmdline").write_text(words)
+    one = {"Id": "deadbeef", "State": {"Running": running, "ConmonPid": 7}}
+    assert lab_plan.was_killed(one, tmp_path) is expected
+
+
 STANDING = network("gatehouse-lab-private", "10.20.0.0/24", "podman1")
 
 

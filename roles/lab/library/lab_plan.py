@@ -75,7 +75,8 @@ RETURN = r"""
 networks: {description: "Networks that are missing or different: name, subnet, gateway", type: list, returned: success}
 containers: {description: "For podman_containers, each that does not stand as planned", type: list, returned: success}
 removed_containers:
-  description: Containers of this lab for which there is no host any more, or whose network has to change.
+  description: Containers of this lab for which there is no host any more, whose network has to change, or that were
+    killed behind podman's back.
   type: list
   returned: success
 releases: {description: Debian releases whose bare images are missing, type: list, returned: success}
@@ -174,6 +175,19 @@ def is_current(container: dict[str, Any], inspected: dict[str, Any]) -> bool:
         words |= {option, *values} if values else set()
     created = set(inspected["Config"].get("CreateCommand") or [])
     return bool(inspected["State"]["Running"]) and created - {"podman", "container", "run", "--detach=True"} == words
+
+
+def was_killed(inspected: dict[str, Any], processes: Path = Path("/proc")) -> bool:
+    """Return whether podman takes a container as running whose monitor is gone.
+
+    That is how a container looks whose processes and monitor were killed together: nobody is left who would report it.
+    """
+    state = inspected["State"]
+    try:
+        monitor = (processes / str(state["ConmonPid"]) / "cmdline").read_text()
+    except OSError:
+        monitor = ""
+    return bool(state["Running"]) and inspected["Id"] not in monitor
 
 
 def network_stands(wanted: dict[str, str], networks: Sequence[dict[str, Any]]) -> bool:
@@ -314,7 +328,9 @@ def main() -> None:
     moved = {one["name"] for one in missing_networks}
     names = {container["name"] for container in wanted}
     removed = sorted(
-        name for name, one in inspected.items() if name not in names or moved & set(one["NetworkSettings"]["Networks"])
+        name
+        for name, one in inspected.items()
+        if name not in names or moved & set(one["NetworkSettings"]["Networks"]) or was_killed(one)
     )
     module.exit_json(
         changed=False,
