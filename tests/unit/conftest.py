@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest.mock import Mock
 
@@ -97,6 +98,19 @@ SITE = """- hosts: all
   gather_facts: false
   roles: [proxy]
 """
+
+
+def load(path: str) -> ModuleType:
+    """Import a file of a role or a tool, whose folders are no packages, by its path from the project's root."""
+    name = "gatehouse_" + path.removesuffix(".py").replace("/", "_")
+    spec = importlib.util.spec_from_file_location(name, ROOT / path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    # A dataclass looks for the module that it is in.
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 @dataclass
@@ -218,22 +232,8 @@ def estate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Estate:
 
 @pytest.fixture(scope="session")
 def builder() -> Any:
-    """Import release_archive as Ansible would: with the role's module_utils below ansible.module_utils."""
-    # Behind what is there: the folder of modules has one of the same name as an action plugin.
-    sys.path += [str(ROOT / "roles" / "app" / "module_utils"), str(ROOT / "roles" / "app" / "library")]
-    for name in (
-        "gatehouse_archive",
-        "gatehouse_build_log",
-        "gatehouse_procfile",
-        "gatehouse_secrets",
-        "gatehouse_sources",
-        "gatehouse_build_files",
-        "gatehouse_build_command",
-        "gatehouse_packing",
-        "gatehouse_procfile",
-    ):
-        sys.modules.setdefault(f"ansible.module_utils.{name}", importlib.import_module(name))
-    return importlib.import_module("release_archive")
+    """Return the module that builds releases."""
+    return load("roles/app/library/release_archive.py")
 
 
 @pytest.fixture(scope="session")

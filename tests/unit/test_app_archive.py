@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import io
 import os
-import sys
 import tarfile
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "roles" / "app" / "module_utils"))
-
-import gatehouse_archive as archive
+from ansible_collections.gatehouse.core.plugins.module_utils.app import archive
 
 
 def tree(root: Path, **files: str) -> Path:

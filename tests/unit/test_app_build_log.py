@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "roles" / "app" / "module_utils"))
-
-from gatehouse_build_log import ERRORS, Findings
+from ansible_collections.gatehouse.core.plugins.module_utils.app.build_log import ERRORS, Findings
 
 NPM_HELP = """\
 npm error code EUSAGE

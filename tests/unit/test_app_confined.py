@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
+import pwd
 import re
 import socket
 import sys
@@ -19,9 +19,11 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import filter_loader
 from ansible.template import Templar, trust_as_template
+from ansible_collections.gatehouse.core.plugins.module_utils.app import confined, service
+from ansible_collections.gatehouse.core.plugins.module_utils.app.releases import Releases
 
 ROLE = Path(__file__).parents[2] / "roles" / "app"
-sys.path[:0] = [str(ROLE / "module_utils"), str(ROLE / "filter_plugins")]
+sys.path[:0] = [str(ROLE / "filter_plugins")]
 NOBODY = SimpleNamespace(pw_uid=65534, pw_gid=65534)
 UNIT = """\
 [Unit]
@@ -47,27 +49,13 @@ WantedBy=multi-user.target
 
 
 @pytest.fixture
-def utils(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return the role's modules by their short names."""
-    import ansible.module_utils
-
-    found = {}
-    for name in ("archive", "fastcgi", "service", "confined", "processes", "releases"):
-        module = importlib.import_module(f"gatehouse_{name}")
-        monkeypatch.setitem(sys.modules, f"ansible.module_utils.gatehouse_{name}", module)
-        monkeypatch.setattr(ansible.module_utils, f"gatehouse_{name}", module, raising=False)
-        found[name] = module
-    return SimpleNamespace(**found)
-
-
-@pytest.fixture
-def releases(utils: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     account = NOBODY if os.geteuid() == 0 else SimpleNamespace(pw_uid=os.getuid(), pw_gid=os.getgid())
-    monkeypatch.setattr(utils.releases.pwd, "getpwnam", lambda name: account)
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: account)
     (tmp_path / "srv" / "shop").mkdir(parents=True)
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
-    return utils.releases.Releases(str(tmp_path / "srv"), "shop", "shop")
+    return Releases(str(tmp_path / "srv"), "shop", "shop")
 
 
 def test_shared_folders_are_the_accounts(releases: Any) -> None:
@@ -82,7 +70,7 @@ def test_shared_folders_are_the_accounts(releases: Any) -> None:
 @pytest.mark.parametrize("planted", ["public", "public/uploads"])
 @pytest.mark.parametrize("kind", ["link", "dangling", "file"])
 def test_what_is_planted_in_place_of_a_shared_folder_is_refused(
-    utils: Any, releases: Any, tmp_path: Path, planted: str, kind: str
+    releases: Any, tmp_path: Path, planted: str, kind: str
 ) -> None:
     victim = tmp_path / "victim"
     victim.mkdir(mode=0o755)
@@ -95,7 +83,7 @@ def test_what_is_planted_in_place_of_a_shared_folder_is_refused(
     else:
         place.symlink_to(victim if kind == "link" else tmp_path / "nowhere")
     before = victim.stat()
-    with pytest.raises(utils.service.ServiceError, match=f"/shared/{planted} cannot be a folder"):
+    with pytest.raises(service.ServiceError, match=f"/shared/{planted} cannot be a folder"):
         releases.make_shared("public/uploads")
     assert victim.stat() == before
     assert list(victim.iterdir()) == []
@@ -110,7 +98,7 @@ def test_a_link_in_place_of_the_shared_folder_itself_is_not_followed(releases: A
     assert list((tmp_path / "victim").iterdir()) == []
 
 
-def test_a_tree_becomes_roots_without_what_is_no_file(utils: Any, tmp_path: Path) -> None:
+def test_a_tree_becomes_roots_without_what_is_no_file(tmp_path: Path) -> None:
     release = tmp_path / "release"
     (release / "bin").mkdir(parents=True)
     (release / "bin" / "run").write_text("")
@@ -121,20 +109,20 @@ def test_a_tree_becomes_roots_without_what_is_no_file(utils: Any, tmp_path: Path
     outside.write_text("")
     outside.chmod(0o600)
     (release / "link").symlink_to(outside)
-    utils.confined.give(release, os.getuid(), os.getgid())
+    confined.give(release, os.getuid(), os.getgid())
     modes = {path.name: path.stat().st_mode & 0o7777 for path in release.rglob("*") if not path.is_symlink()}
     assert modes == {"bin": 0o755, "run": 0o755, "open": 0o644}
     assert outside.stat().st_mode & 0o777 == 0o600
     (release / "hard").hardlink_to(outside)
-    with pytest.raises(utils.service.ServiceError, match="hard is no plain file"):
-        utils.confined.give(release, os.getuid(), os.getgid())
+    with pytest.raises(service.ServiceError, match="hard is no plain file"):
+        confined.give(release, os.getuid(), os.getgid())
     (release / "hard").unlink()
     os.mkfifo(release / "pipe")
-    with pytest.raises(utils.service.ServiceError, match="pipe is no plain file"):
-        utils.confined.give(release, os.getuid(), os.getgid())
+    with pytest.raises(service.ServiceError, match="pipe is no plain file"):
+        confined.give(release, os.getuid(), os.getgid())
 
 
-def test_a_command_apart_has_all_that_confines_the_unit(utils: Any) -> None:
+def test_a_command_apart_has_all_that_confines_the_unit() -> None:
     confinement = [
         "User=shop",
         "NoNewPrivileges=yes",
@@ -142,13 +130,13 @@ def test_a_command_apart_has_all_that_confines_the_unit(utils: Any) -> None:
         "SystemCallFilter=~@privileged",
     ]
     state = ["StateDirectory=shop", "ReadWritePaths=/srv/shop/shared"]
-    assert sorted(utils.confined.properties(UNIT)) == sorted(confinement + state)
-    assert utils.confined.properties(UNIT, utils.confined.OF_ITS_STATE) == confinement
+    assert sorted(confined.properties(UNIT)) == sorted(confinement + state)
+    assert confined.properties(UNIT, confined.OF_ITS_STATE) == confinement
 
 
 @pytest.mark.parametrize("ends", [True, False])
 def test_what_prepares_a_release_writes_to_nothing_else(
-    utils: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: bool
 ) -> None:
     release, ran, owners = tmp_path / "unpack" / "release", [], []
     release.mkdir(parents=True)
@@ -159,15 +147,15 @@ def test_what_prepares_a_release_writes_to_nothing_else(
             # The account alone comes to it, through a folder that stays root's.
             assert (release.stat().st_mode & 0o777, release.parent.stat().st_mode & 0o777) == (0o755, 0o710)
             if not ends:
-                raise utils.service.ServiceError("it failed")
+                raise service.ServiceError("it failed")
 
     account = SimpleNamespace(pw_uid=4711, pw_gid=4712)
-    monkeypatch.setattr(utils.confined, "run", run)
-    monkeypatch.setattr(utils.confined, "give", lambda folder, uid, gid: owners.append((folder, uid, gid)))
-    monkeypatch.setattr(utils.confined.os, "chown", lambda path, uid, gid: owners.append((path, uid, gid)))
-    monkeypatch.setattr(utils.confined.pwd, "getpwnam", lambda name: account)
-    with contextlib.nullcontext() if ends else pytest.raises(utils.service.ServiceError, match="it failed"):
-        utils.confined.prepare("shop", ["bin/prepare"], release, UNIT, "shop", 30)
+    monkeypatch.setattr(confined, "run", run)
+    monkeypatch.setattr(confined, "give", lambda folder, uid, gid: owners.append((folder, uid, gid)))
+    monkeypatch.setattr(os, "chown", lambda path, uid, gid: owners.append((path, uid, gid)))
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: account)
+    with contextlib.nullcontext() if ends else pytest.raises(service.ServiceError, match="it failed"):
+        confined.prepare("shop", ["bin/prepare"], release, UNIT, "shop", 30)
     words = ran[0][: ran[0].index("--")]
     assert ran[0][ran[0].index("--") :] == ["--", "bin/prepare"]
     given = [word.removeprefix("--property=") for word in words if word.startswith("--property=")]
@@ -213,31 +201,31 @@ def dripping(server: socket.socket, first: bytes) -> Iterator[None]:
 @pytest.mark.parametrize(
     "first", [b"", b"HTTP/1.1 200 OK\r\nX-A: ", b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"]
 )
-def test_an_answer_that_drips_has_one_deadline(utils: Any, first: bytes) -> None:
+def test_an_answer_that_drips_has_one_deadline(first: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, dripping(server, first):
-        gate = utils.service.Gate("127.0.0.1", server.getsockname()[1], "/", 5)
+        gate = service.Gate("127.0.0.1", server.getsockname()[1], "/", 5)
         began = time.monotonic()
         assert gate.ask(0.4).startswith("timed out")
         assert time.monotonic() - began < 3
 
 
-def test_fastcgi_that_drips_has_one_deadline(utils: Any, tmp_path: Path) -> None:
+def test_fastcgi_that_drips_has_one_deadline(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "fpm.sock"))
         with dripping(server, b"\x01\x06\x00\x01\xff\xff\x00\x00"):
-            gate = utils.service.FastCgiGate("", 1, "/", 5, 200, "", str(tmp_path / "fpm.sock"), "index.php")
+            gate = service.FastCgiGate("", 1, "/", 5, 200, "", str(tmp_path / "fpm.sock"), "index.php")
             began = time.monotonic()
             assert "timed out" in gate.ask(0.4)
             assert time.monotonic() - began < 3
 
 
-def test_a_link_in_place_of_the_socket_is_not_asked(utils: Any, tmp_path: Path) -> None:
+def test_a_link_in_place_of_the_socket_is_not_asked(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "of-root.sock"))
         server.listen()
         server.setblocking(False)
         (tmp_path / "fpm.sock").symlink_to(tmp_path / "of-root.sock")
-        gate = utils.service.FastCgiGate("", 1, "/", 5, 200, "", str(tmp_path / "fpm.sock"), "index.php")
+        gate = service.FastCgiGate("", 1, "/", 5, 200, "", str(tmp_path / "fpm.sock"), "index.php")
         assert gate.ask(1) == f"{tmp_path}/fpm.sock is not a socket"
         assert not gate.held_by(os.getuid())
         with pytest.raises(BlockingIOError):
@@ -296,6 +284,6 @@ def test_link_local_is_refused_before_anywhere_is_admitted() -> None:
     assert egress_networks([]) == []
 
 
-def test_systemd_expands_nothing_in_a_command(utils: Any) -> None:
-    found = utils.confined.transient("shop-run", ["/bin/sh", "-c", 'exec "${0%/*}/python" $X'], ["User=shop"], 5)
+def test_systemd_expands_nothing_in_a_command() -> None:
+    found = confined.transient("shop-run", ["/bin/sh", "-c", 'exec "${0%/*}/python" $X'], ["User=shop"], 5)
     assert found[found.index("--") + 1 :] == ["/bin/sh", "-c", 'exec "$${0%/*}/python" $$X']

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import socket
 import struct
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,19 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.gatehouse.core.plugins.module_utils.app import deployment, service
 
-sys.path.append(str(Path(__file__).parents[2] / "roles" / "app" / "module_utils"))
 END = struct.pack(">IB3x", 0, 0)
-
-
-@pytest.fixture(scope="module")
-def service() -> Any:
-    import gatehouse_fastcgi
-
-    sys.modules.setdefault("ansible.module_utils.gatehouse_fastcgi", gatehouse_fastcgi)
-    import gatehouse_service
-
-    return gatehouse_service
 
 
 def piece(kind: int, content: bytes, padding: int = 0) -> bytes:
@@ -53,7 +41,7 @@ def answering(place: Path, answer: bytes) -> Iterator[list[bytes]]:
         thread.join(timeout=5)
 
 
-def gate(service: Any, place: Path) -> Any:
+def gate(place: Path) -> Any:
     return service.FastCgiGate(
         "10.0.0.1", 8000, "/healthz", 5, 200, "", str(place), str(place.parent / "current/index.php")
     )
@@ -79,21 +67,21 @@ def gate(service: Any, place: Path) -> Any:
         (piece(6, b"Content-")[:-3], "the connection was closed before the answer ended"),
     ],
 )
-def test_what_an_answer_means(service: Any, tmp_path: Path, answer: bytes, problem: str) -> None:
+def test_what_an_answer_means(tmp_path: Path, answer: bytes, problem: str) -> None:
     with answering(tmp_path / "fpm.sock", answer):
-        assert gate(service, tmp_path / "fpm.sock").ask(5) == problem
+        assert gate(tmp_path / "fpm.sock").ask(5) == problem
 
 
-def test_a_script_is_asked_for_by_its_real_path(service: Any, tmp_path: Path) -> None:
+def test_a_script_is_asked_for_by_its_real_path(tmp_path: Path) -> None:
     (tmp_path / "releases" / "1").mkdir(parents=True)
     (tmp_path / "current").symlink_to("releases/1")
     with answering(tmp_path / "fpm.sock", piece(6, b"A: b\r\n\r\n") + piece(3, END)) as heard:
-        assert gate(service, tmp_path / "fpm.sock").ask(5) == ""
+        assert gate(tmp_path / "fpm.sock").ask(5) == ""
     assert f"SCRIPT_FILENAME{tmp_path}/releases/1/index.php".encode() in heard[0]
     assert b"REQUEST_URI/healthz" in heard[0]
 
 
-def test_a_script_is_asked_as_by_a_visitor_of_the_site(service: Any, tmp_path: Path) -> None:
+def test_a_script_is_asked_as_by_a_visitor_of_the_site(tmp_path: Path) -> None:
     socket_, where = tmp_path / "fpm.sock", ("10.0.0.1", 8000, "/healthz", 5, 200, "")
     moved = piece(6, b"Status: 301\r\nLocation: https://www.shop.example/\r\n\r\n") + piece(3, END)
     with answering(socket_, moved) as heard:
@@ -103,42 +91,16 @@ def test_a_script_is_asked_as_by_a_visitor_of_the_site(service: Any, tmp_path: P
         assert pair in heard[0]
 
 
-def test_nobody_there_is_said(service: Any, tmp_path: Path) -> None:
-    assert "No such file" in gate(service, tmp_path / "fpm.sock").ask(5)
-    assert gate(service, tmp_path / "fpm.sock").url == f"/healthz over FastCGI ({tmp_path}/fpm.sock)"
+def test_nobody_there_is_said(tmp_path: Path) -> None:
+    assert "No such file" in gate(tmp_path / "fpm.sock").ask(5)
+    assert gate(tmp_path / "fpm.sock").url == f"/healthz over FastCGI ({tmp_path}/fpm.sock)"
 
 
-def test_a_strangers_socket_does_not_count(service: Any, tmp_path: Path) -> None:
+def test_a_strangers_socket_does_not_count(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "fpm.sock"))
-        assert gate(service, tmp_path / "fpm.sock").held_by(os.getuid())
-        assert not gate(service, tmp_path / "fpm.sock").held_by(os.getuid() + 1)
-
-
-@pytest.fixture
-def release_module(service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Import what the module app_release does, with a scratch folder in the place of /etc/gatehouse."""
-    import gatehouse_archive
-
-    sys.modules.setdefault("ansible.module_utils.gatehouse_archive", gatehouse_archive)
-    sys.modules.setdefault("ansible.module_utils.gatehouse_service", service)
-    import gatehouse_releases
-
-    sys.modules.setdefault("ansible.module_utils.gatehouse_releases", gatehouse_releases)
-    import gatehouse_confined
-
-    sys.modules.setdefault("ansible.module_utils.gatehouse_confined", gatehouse_confined)
-    import gatehouse_processes
-
-    sys.modules.setdefault("ansible.module_utils.gatehouse_processes", gatehouse_processes)
-    library = Path(__file__).parents[2] / "roles" / "app" / "module_utils" / "gatehouse_deployment.py"
-    spec = importlib.util.spec_from_file_location("app_release_module", library)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "SETTINGS", tmp_path)
-    return module
+        assert gate(tmp_path / "fpm.sock").held_by(os.getuid())
+        assert not gate(tmp_path / "fpm.sock").held_by(os.getuid() + 1)
 
 
 FASTCGI = {"APP_FASTCGI_SOCKET": "/run/shop/fastcgi.sock", "APP_FASTCGI_SCRIPT": "/srv/shop/current/public/index.php"}
@@ -155,13 +117,14 @@ FASTCGI = {"APP_FASTCGI_SOCKET": "/run/shop/fastcgi.sock", "APP_FASTCGI_SCRIPT":
     ],
 )
 def test_where_an_application_is_asked_follows_from_its_environment(
-    release_module: Any, tmp_path: Path, unit: str, environment: Any, here: Any, url: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unit: str, environment: Any, here: Any, url: str
 ) -> None:
-    (tmp_path / "shop.env").write_text(release_module.environment_file(here))
+    monkeypatch.setattr(deployment, "SETTINGS", tmp_path)
+    (tmp_path / "shop.env").write_text(service.environment_file(here))
     options = {
         "name": "shop", "root": "/srv", "user": "shop", "address": "10.0.0.1", "port": 8000, "health_path": "/healthz",
         "health_timeout": 5, "health_status": 200, "health_body": "", "health_host": "shop.example",
         "state": "released", "unit": unit, "environment": environment, "processes": [], "schedules": [], "first": True,
     }  # fmt: skip
-    gate = release_module.Deployment(options, check_mode=False).gate
+    gate = deployment.Deployment(options, check_mode=False).gate
     assert (gate.url, gate.host) == (url, "shop.example")

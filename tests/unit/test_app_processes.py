@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,13 @@ from typing import Any
 import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
+from ansible_collections.gatehouse.core.plugins.module_utils.app import processes
+from ansible_collections.gatehouse.core.plugins.module_utils.app.service import understood
 from ansible_collections.gatehouse.core.plugins.module_utils.commands import exec_start
 
 from .conftest import ROOT
 
 ROLE = ROOT / "roles" / "app"
-sys.path[:0] = [str(ROLE / "module_utils")]
 UNIT = """# This file is written by Gatehouse: change the inventory and deploy again.
 [Unit]
 Description=shop, deployed by Gatehouse
@@ -67,17 +66,6 @@ PROPERTIES = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def processes(monkeypatch: pytest.MonkeyPatch) -> Any:
-    import ansible.module_utils
-
-    for name in ("gatehouse_fastcgi", "gatehouse_service", "gatehouse_processes"):
-        module = importlib.import_module(name)
-        monkeypatch.setitem(sys.modules, f"ansible.module_utils.{name}", module)
-        monkeypatch.setattr(ansible.module_utils, name, module, raising=False)
-    return module
-
-
 @pytest.mark.parametrize(
     ("line", "started"),
     [
@@ -104,7 +92,7 @@ def service(text: str) -> list[str]:
     return text.partition("[Service]\n")[2].partition("\n[")[0].splitlines()
 
 
-def test_a_process_is_confined_as_the_server_and_listens_nowhere(processes: Any) -> None:
+def test_a_process_is_confined_as_the_server_and_listens_nowhere() -> None:
     text = processes.process_unit(UNIT, "shop", Path("/srv/shop"), WORKER)
     before, after = service(UNIT), service(text)
     lost = [line for line in before if line not in after and line and line[0] != "#"]
@@ -127,7 +115,7 @@ def test_a_process_is_confined_as_the_server_and_listens_nowhere(processes: Any)
     assert ", deployed by Gatehouse" not in text
 
 
-def test_a_schedules_command_runs_once_and_ends(processes: Any) -> None:
+def test_a_schedules_command_runs_once_and_ends() -> None:
     text = processes.job_unit(UNIT, "shop", Path("/srv/shop"), TIDY)
     assert [line for line in service(text) if line.startswith(("Type", "Restart", "Timeout", "Memory"))] == [
         "MemoryMax=80%", "Type=oneshot", "TimeoutStartSec=600",
@@ -137,8 +125,8 @@ def test_a_schedules_command_runs_once_and_ends(processes: Any) -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd on this machine")
-def test_systemd_takes_the_units(processes: Any, tmp_path: Path) -> None:
-    about = (processes.understood(UNIT.replace("User=shop", "User=daemon"), 0), "shop", Path("/srv/shop"))
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    about = (understood(UNIT.replace("User=shop", "User=daemon"), 0), "shop", Path("/srv/shop"))
     command = {"command": "/bin/true -n w$APP_INSTANCE"}
     files = {
         "shop.worker@.service": processes.process_unit(*about, {**WORKER, **command}),
@@ -154,7 +142,7 @@ def test_systemd_takes_the_units(processes: Any, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def host(processes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return (those of an application, the units that systemd is said to know, the words that it was given)."""
     states: dict[str, dict[str, str]] = {}
     asked: list[tuple[str, ...]] = []
@@ -215,7 +203,7 @@ def test_another_command_is_due_for_its_own_process_only(host: Any, tmp_path: Pa
     assert set(made.due(made.here(), set(), "a new release", [])) == set(made.wanted)
 
 
-def test_what_the_inventory_does_not_name_is_an_orphan(processes: Any, host: Any, tmp_path: Path) -> None:
+def test_what_the_inventory_does_not_name_is_an_orphan(host: Any, tmp_path: Path) -> None:
     _, states, _ = host
     (tmp_path / "shop-admin.worker@.service").write_text("another application's")
     (tmp_path / "shop.service").write_text("the application's own")
@@ -253,7 +241,7 @@ def test_one_that_does_not_stay_is_named(host: Any, monkeypatch: pytest.MonkeyPa
     assert made.start(list(made.wanted)) == {"shop.worker@2.service": "exit-code, status 1"}
 
 
-def test_the_modules_defaults_are_those_of_the_role(processes: Any) -> None:
+def test_the_modules_defaults_are_those_of_the_role() -> None:
     options = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
     for name, known in (("app_processes", processes.PROCESS), ("app_schedules", processes.SCHEDULE)):
         spec = options[name]["options"]

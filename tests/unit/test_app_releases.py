@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
-import sys
+import pwd
 import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
-ROLE = Path(__file__).parents[2] / "roles" / "app"
-sys.path[:0] = [str(ROLE / "module_utils")]
+from ansible_collections.gatehouse.core.plugins.module_utils.app import deployment as module
+from ansible_collections.gatehouse.core.plugins.module_utils.app.archive import file_sha256
+from ansible_collections.gatehouse.core.plugins.module_utils.app.releases import Releases
 
 
 @pytest.fixture
 def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the releases of an application in a scratch folder, whose account is ours."""
-    import ansible.module_utils
-
-    # In the order in which each needs those before it.
-    for name in (
-        "gatehouse_archive",
-        "gatehouse_fastcgi",
-        "gatehouse_service",
-        "gatehouse_confined",
-        "gatehouse_processes",
-    ):
-        module = importlib.import_module(name)
-        monkeypatch.setitem(sys.modules, f"ansible.module_utils.{name}", module)
-        monkeypatch.setattr(ansible.module_utils, name, module, raising=False)
-    import gatehouse_releases
-
     account = SimpleNamespace(pw_uid=os.getuid(), pw_gid=os.getgid())
-    monkeypatch.setattr(gatehouse_releases.pwd, "getpwnam", lambda name: account)
-    return gatehouse_releases.Releases(str(tmp_path), "shop", "shop")
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: account)
+    return Releases(str(tmp_path), "shop", "shop")
 
 
 def add(releases: Any, release: str, *paths: str, shared: tuple[str, ...] = ()) -> None:
     """Unpack a release with these files in it."""
-    import gatehouse_archive
-
     source = releases.home.parent / f"source-{release}"
     for path in paths or ("main.js",):
         (source / path).parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +33,7 @@ def add(releases: Any, release: str, *paths: str, shared: tuple[str, ...] = ()) 
     with tarfile.open(archive, "w:gz") as tar:
         for file in sorted(source.rglob("*")):
             tar.add(file, str(file.relative_to(source)), recursive=False)
-    record = {"sha256": gatehouse_archive.file_sha256(archive), "inputs": "", "shared": list(shared)}
+    record = {"sha256": file_sha256(archive), "inputs": "", "shared": list(shared)}
     releases.unpack(release, archive, record, lambda folder: None)
 
 
@@ -106,25 +87,13 @@ def test_a_shared_links_owner_is_the_account(releases: Any, monkeypatch: pytest.
     assert {ids for name, ids, _ in given if name == "uploads"} == {(os.getuid(), os.getgid())}
     assert releases.shares("1", ["public/uploads"])
     other = SimpleNamespace(pw_uid=os.getuid() + 1, pw_gid=0)
-    monkeypatch.setattr("gatehouse_releases.pwd.getpwnam", lambda name: other)
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: other)
     assert not releases.shares("1", ["public/uploads"])
 
 
 @pytest.fixture
 def deployment(releases: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a function: the deployment of the application, with these options beside the usual ones."""
-    import ansible.module_utils
-    import gatehouse_releases
-
-    monkeypatch.setitem(sys.modules, "ansible.module_utils.gatehouse_releases", gatehouse_releases)
-    monkeypatch.setattr(ansible.module_utils, "gatehouse_releases", gatehouse_releases, raising=False)
-    spec = importlib.util.spec_from_file_location(
-        "gatehouse_deployment", ROLE / "module_utils" / "gatehouse_deployment.py"
-    )
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     monkeypatch.setattr(module, "SETTINGS", tmp_path)
     usual = {
         "name": "shop", "root": str(tmp_path), "user": "shop", "state": "released", "unit": "", "environment": {},

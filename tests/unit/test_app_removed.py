@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROLES = Path(__file__).parents[2] / "roles"
-sys.path[:0] = [str(ROLES / "app" / "module_utils")]
-
-
-def load(role: str, name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, ROLES / role / "library" / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from .conftest import load
 
 
 @pytest.fixture
 def removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    import gatehouse_fastcgi
-
-    monkeypatch.setitem(sys.modules, "ansible.module_utils.gatehouse_fastcgi", gatehouse_fastcgi)
-    import gatehouse_service
-
-    monkeypatch.setitem(sys.modules, "ansible.module_utils.gatehouse_service", gatehouse_service)
-    import gatehouse_processes
-
-    monkeypatch.setitem(sys.modules, "ansible.module_utils.gatehouse_processes", gatehouse_processes)
-    module = load("app", "app_removed")
+    module = load("roles/app/library/app_removed.py")
     monkeypatch.setattr(module, "UNITS", tmp_path / "units")
     monkeypatch.setattr(module, "SETTINGS", tmp_path / "settings")
     return module
@@ -71,7 +50,7 @@ def test_data_stays_unless_it_is_to_go_and_a_neighbours_files_always_do(removed:
 
 
 def test_what_was_deployed_and_is_not_in_the_inventory_is_named(tmp_path: Path) -> None:
-    left_over = load("base", "apt_packages").left_over
+    left_over = load("roles/base/library/apt_packages.py").left_over
     for name, description in (
         ("shop", "shop, deployed by Gatehouse"),
         ("desk", "desk, deployed by Gatehouse"),

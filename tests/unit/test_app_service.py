@@ -14,23 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.gatehouse.core.plugins.module_utils.app import service
 
 ROLES = Path(__file__).parents[2] / "roles"
-sys.path[:0] = [str(ROLES / "app" / "module_utils"), str(ROLES / "app" / "filter_plugins")]
-sys.path.insert(0, str(ROLES / "python_app" / "filter_plugins"))
+sys.path[:0] = [str(ROLES / "app" / "filter_plugins"), str(ROLES / "python_app" / "filter_plugins")]
 
 
-@pytest.fixture(scope="module")
-def service() -> Any:
-    import gatehouse_fastcgi
-
-    sys.modules.setdefault("ansible.module_utils.gatehouse_fastcgi", gatehouse_fastcgi)
-    import gatehouse_service
-
-    return gatehouse_service
-
-
-def test_environment_values_are_quoted(service: Any) -> None:
+def test_environment_values_are_quoted() -> None:
     text = service.environment_file({"B": 'say "hi" $HOME `x` \\n', "A": 5})
     assert text == service.HEADER + 'A="5"\nB="say \\"hi\\" \\$HOME \\`x\\` \\\\n"\n'
 
@@ -45,12 +35,12 @@ def test_environment_values_are_quoted(service: Any) -> None:
         ({"A": "x\0y"}, "the value of A has a control character in it"),
     ],
 )
-def test_environment_that_cannot_be_written(service: Any, values: dict[str, Any], message: str) -> None:
+def test_environment_that_cannot_be_written(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         service.environment_file(values)
 
 
-def test_secret_files_show_nothing_in_a_diff(service: Any, tmp_path: Path) -> None:
+def test_secret_files_show_nothing_in_a_diff(tmp_path: Path) -> None:
     file = tmp_path / "app.secrets.env"
     file.write_text('KEY="old-secret"\n')
     shown = service.ManagedFile(file, 'KEY="new-secret"\n', 0o600, secret=True).diff()
@@ -61,18 +51,18 @@ def test_secret_files_show_nothing_in_a_diff(service: Any, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("address", "url"), [("10.0.0.1", "http://10.0.0.1:80/healthz"), ("fd00::1", "http://[fd00::1]:80/healthz")]
 )
-def test_gate_url(service: Any, address: str, url: str) -> None:
+def test_gate_url(address: str, url: str) -> None:
     assert service.Gate(address, 80, "/healthz", 5).url == url
 
 
 @pytest.mark.parametrize("value", ["/run/shop/fpm.sock", 'a "b" $c `d` \\e', ""])
-def test_a_value_reads_back_from_its_environment_file(service: Any, value: str) -> None:
+def test_a_value_reads_back_from_its_environment_file(value: str) -> None:
     text = service.environment_file({"A_SOCKET": "no", "SOCKET": value, "SOCKET_B": "no"})
     assert service.environment_value(text, "SOCKET") == value
     assert service.environment_value(text, "OTHER") == ""
 
 
-def test_nothing_an_application_wrote_moves_a_cursor(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_an_application_wrote_moves_a_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = service.Gate("127.0.0.1", 80, "/healthz", 5)
     assert gate.refusal(500, "\x1b[2Jgone\nwhere\u202e?") == "status 500: \\x1b[2Jgone\nwhere\\u202e?"
     with pytest.raises(service.ServiceError, match=r"failed: \\x1b\[31mno\ndisk$"):
@@ -81,7 +71,7 @@ def test_nothing_an_application_wrote_moves_a_cursor(service: Any, monkeypatch: 
     assert service.Service("shop", "shop").journal(0) == "one\ntwo \\x9b2J\\x07"
 
 
-def test_a_server_that_speaks_no_http_is_quoted_on_one_line(service: Any) -> None:
+def test_a_server_that_speaks_no_http_is_quoted_on_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
@@ -116,7 +106,7 @@ class Framework(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
-def test_the_gate_asks_as_a_visitor_of_the_site(service: Any) -> None:
+def test_the_gate_asks_as_a_visitor_of_the_site() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Framework) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         where = ("127.0.0.1", server.server_address[1], "/healthz", 5)

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-ROLE = Path(__file__).parents[2] / "roles" / "app"
-sys.path[:0] = [str(ROLE / "module_utils")]
-
-
-@pytest.fixture(scope="module")
-def standby() -> Any:
-    import gatehouse_standby
-
-    return gatehouse_standby
+from ansible_collections.gatehouse.core.plugins.module_utils.app import standby
 
 
 @pytest.mark.parametrize(
@@ -29,7 +18,7 @@ def standby() -> Any:
         ('URL="http://127.0.0.1:3000/x"', 'URL="http://127.0.0.1:3000/x"'),
     ],
 )
-def test_what_names_the_port_names_the_standbys(standby: Any, line: str, wanted: str) -> None:
+def test_what_names_the_port_names_the_standbys(line: str, wanted: str) -> None:
     around = 'A="1"\n{}\nZ="2"\n'
     assert standby.standby_environment(around.format(line), 3000, 23000) == around.format(wanted)
 
@@ -49,7 +38,7 @@ SocketBindAllow=tcp:3000
 """
 
 
-def test_its_unit_has_another_port_and_a_release_and_settings_that_stay(standby: Any) -> None:
+def test_its_unit_has_another_port_and_a_release_and_settings_that_stay() -> None:
     text = standby.standby_unit(UNIT, "shop", Path("/srv/shop"), Path("/srv/shop/releases/1.0.0-abc"), (3000, 23000))
     before, after = UNIT.splitlines(), text.splitlines()
     assert [line for line in after if line not in before] == [
@@ -64,7 +53,7 @@ def test_its_unit_has_another_port_and_a_release_and_settings_that_stay(standby:
     assert len(before) == len(after)
 
 
-def test_rules_from_before_there_were_standbys_let_it_answer(standby: Any) -> None:
+def test_rules_from_before_there_were_standbys_let_it_answer() -> None:
     old = 'ct direction reply tcp sport 3000 accept\nfib daddr type local tcp dport 3000 accept comment "itself"\n'
     new = old.replace("port 3000", "port { 3000, 23000 }")
     assert standby.standby_rules(old, 3000, 23000) == new
@@ -79,5 +68,5 @@ def test_rules_from_before_there_were_standbys_let_it_answer(standby: Any) -> No
         ("[not set]", ""),
     ],
 )
-def test_a_second_one_needs_room(standby: Any, used: str, problem: str) -> None:
+def test_a_second_one_needs_room(used: str, problem: str) -> None:
     assert standby.lacking_memory(f"MemTotal: 1024000 kB\nMemAvailable:   {500 * 1024} kB\n", used) == problem

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
+from ansible_collections.gatehouse.core.plugins.module_utils.app import service
 from ansible_collections.gatehouse.core.plugins.module_utils.unit_failures import explain
 
 ROLE = Path(__file__).parents[2] / "roles" / "app"
-sys.path.append(str(ROLE / "module_utils"))
-
-
-@pytest.fixture(scope="module")
-def service() -> Any:
-    import gatehouse_fastcgi
-
-    sys.modules.setdefault("ansible.module_utils.gatehouse_fastcgi", gatehouse_fastcgi)
-    import gatehouse_service
-
-    return gatehouse_service
 
 
 def unit(**inputs: Any) -> dict[str, list[str]]:
@@ -69,7 +58,7 @@ def test_a_unit_is_started_again_without_end() -> None:
 
 
 @pytest.mark.parametrize(("version", "left"), [(0, 2), (252, 2), (254, 4), (257, 4)])
-def test_an_older_systemd_gets_what_it_understands(service: Any, version: int, left: int) -> None:
+def test_an_older_systemd_gets_what_it_understands(version: int, left: int) -> None:
     text = "[Service]\nRestartSec=1\nRestartSteps=5\nRestartMaxDelaySec=15\n"
     written = service.understood(text, version)
     assert len(written.splitlines()) == left
@@ -79,12 +68,12 @@ def test_an_older_systemd_gets_what_it_understands(service: Any, version: int, l
 @pytest.mark.parametrize(
     ("said", "version"), [("systemd 257 (257.8-1~deb13u2)\n+PAM", 257), ("systemd 252 (252.39)", 252), ("", 0)]
 )
-def test_the_version_of_systemd(service: Any, monkeypatch: pytest.MonkeyPatch, said: str, version: int) -> None:
+def test_the_version_of_systemd(monkeypatch: pytest.MonkeyPatch, said: str, version: int) -> None:
     monkeypatch.setattr(service, "run", lambda *words, **how: said)
     assert service.systemd_version() == version
 
 
-def waited(service: Any, monkeypatch: pytest.MonkeyPatch, restarts: list[int]) -> tuple[str, int]:
+def waited(monkeypatch: pytest.MonkeyPatch, restarts: list[int]) -> tuple[str, int]:
     """Wait for a unit whose page is refused, restarted as often as each look says; return the problem and the looks."""
     seen = iter(restarts)
     usual = dict.fromkeys(service.SHOWN.split(","), "") | {"ActiveState": "activating", "Result": "exit-code"}
@@ -96,9 +85,9 @@ def waited(service: Any, monkeypatch: pytest.MonkeyPatch, restarts: list[int]) -
     return problem, len(restarts) - len(list(seen))
 
 
-def test_a_release_that_cannot_start_is_noticed_at_once(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_release_that_cannot_start_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     said = "Connection refused; the unit ended 3 times"
-    assert waited(service, monkeypatch, [0, 1, 1, 2, 3, 9]) == (said, 5)
+    assert waited(monkeypatch, [0, 1, 1, 2, 3, 9]) == (said, 5)
 
 
 @pytest.mark.parametrize(

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from .conftest import load
+
 SOURCE = Path(__file__).resolve().parents[2] / "roles" / "proxy" / "library" / "cache_purge.py"
 
 
 @pytest.fixture(scope="module")
 def module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("cache_purge", SOURCE)
-    assert spec
-    assert spec.loader
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
+    return load("roles/proxy/library/cache_purge.py")
 
 
 def entry(folder: Path, number: int, key: str, head: bytes = bytes(336)) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +15,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-SPEC = importlib.util.spec_from_file_location(
-    "acme", Path(__file__).resolve().parents[2] / "roles" / "certificate" / "files" / "acme.py"
-)
-assert SPEC
-assert SPEC.loader
-acme = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(acme)
+from .conftest import load
+
+acme = load("roles/certificate/files/acme.py")
 
 NOW = datetime.now(UTC)
 DIRECTORY = "https://acme.example/dir"

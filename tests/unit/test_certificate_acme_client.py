@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-SPEC = importlib.util.spec_from_file_location(
-    "acme_client", Path(__file__).resolve().parents[2] / "roles" / "certificate" / "library" / "acme_client.py"
-)
-assert SPEC
-assert SPEC.loader
-acme_client = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(acme_client)
+from .conftest import load
+
+acme_client = load("roles/certificate/library/acme_client.py")
 
 CURRENT = {"name": "shop", "state": "current", "reason": "", "problem": "", "end": "2027-01-01"}
 ISSUED = {**CURRENT, "state": "issued", "reason": "there is none"}

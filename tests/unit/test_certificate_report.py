@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-SOURCE = Path(__file__).resolve().parents[2] / "roles" / "certificate" / "library" / "certificate_handover.py"
+from .conftest import load
+
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 Key = ec.EllipticCurvePrivateKey
 
@@ -93,12 +93,7 @@ def test_what_is_revoked_or_missing_is_a_problem(filters: Callable[[str], Callab
 
 @pytest.fixture(scope="module")
 def module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("certificate_handover", SOURCE)
-    assert spec
-    assert spec.loader
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
+    return load("roles/certificate/library/certificate_handover.py")
 
 
 def test_requests_go_out_and_what_was_signed_comes_back(module: ModuleType, tmp_path: Path) -> None:

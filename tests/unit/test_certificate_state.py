@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import ipaddress
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,12 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-MODULE = Path(__file__).resolve().parents[2] / "roles" / "certificate" / "library" / "certificate_state.py"
-SPEC = importlib.util.spec_from_file_location("certificate_state", MODULE)
-assert SPEC
-assert SPEC.loader
-certificate_state = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(certificate_state)
+from .conftest import load
+
+certificate_state = load("roles/certificate/library/certificate_state.py")
 
 NOW = datetime.now(UTC)
 Key = ec.EllipticCurvePrivateKey

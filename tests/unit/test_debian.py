@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import grp
-import importlib.util
 import pwd
 import subprocess
 from pathlib import Path
@@ -12,12 +11,9 @@ from typing import Any
 import pytest
 from ansible_collections.gatehouse.core.plugins.module_utils import account, debian, nginx_host
 
-SOURCE = Path(__file__).resolve().parents[2] / "roles/base/library/apt_packages.py"
-SPEC = importlib.util.spec_from_file_location("apt_packages", SOURCE)
-assert SPEC
-assert SPEC.loader
-apt_packages = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(apt_packages)
+from .conftest import load
+
+apt_packages = load("roles/base/library/apt_packages.py")
 LISTING = "nginx installed\nlogrotate config-files\nlibssl3 installed\n"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import re
 from collections.abc import Callable, Iterator
@@ -12,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+from .conftest import ROOT, load
+
 FACE = ROOT / "filter_plugins"
 EXAMPLES = Path(__file__).parent / "filter_examples"
 # Where people write or read expressions; roles and playbooks are the project's own.
@@ -24,12 +24,7 @@ def filters_of(folder: Path) -> dict[str, Callable[..., Any]]:
     """Return the filters that the files of a folder offer."""
     found: dict[str, Callable[..., Any]] = {}
     for path in sorted(folder.glob("*.py")):
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        found |= module.FilterModule().filters()
+        found |= load(str(path.relative_to(ROOT))).FilterModule().filters()
     return found
 
 

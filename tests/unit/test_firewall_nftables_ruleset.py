@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.connection import ConnectionBase
 
+from .conftest import load
+
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "firewall"
 
 
-def load(folder: str) -> ModuleType:
-    """Import the plugin by its path; a role's folders are no packages."""
-    spec = importlib.util.spec_from_file_location(f"unit_{folder}", ROLE / folder / "nftables_ruleset.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-action, module = load("action_plugins"), load("library")
+action, module = (load(f"roles/firewall/{kind}/nftables_ruleset.py") for kind in ("action_plugins", "library"))
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,22 +16,14 @@ from ansible.template import Templar, trust_as_template
 from hypothesis import given
 from hypothesis import strategies as st
 
+from .conftest import load
+
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "firewall"
 ADMINS = ["10.10.0.0/24"]
 APP = {"name": "app", "port": 5000, "sources": ["10.10.0.11"]}
 
 
-def load(path: Path) -> ModuleType:
-    """Import a plugin by its path; a role's folders are no packages."""
-    spec = importlib.util.spec_from_file_location(f"unit_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-firewall_rules = load(ROLE / "filter_plugins" / "firewall_rules.py").firewall_rules
+firewall_rules = load("roles/firewall/filter_plugins/firewall_rules.py").firewall_rules
 
 
 def render(**inputs: Any) -> str:

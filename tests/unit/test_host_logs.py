@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import json
 import os
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +12,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from ansible_collections.gatehouse.core.plugins.module_utils import log_files, log_reader
+
+from .conftest import load
 
 BASE = Path(__file__).resolve().parents[2] / "roles" / "base"
 NOON = 1_764_417_600.0  # 2025-11-29T12:00:00Z
@@ -25,15 +26,6 @@ OPTIONS: dict[str, Any] = {
 ONLY = {"upstreams": ["shop"], "names": ["shop.test"], "endpoints": ["10.0.0.1:443", "10.0.0.2:443"]}
 
 
-def load(path: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(autouse=True)
 def utc(in_zone: Callable[[str], None]) -> None:
     in_zone("UTC")
@@ -41,14 +33,12 @@ def utc(in_zone: Callable[[str], None]) -> None:
 
 @pytest.fixture
 def files(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    module = load(BASE / "module_utils" / "gatehouse_log_files.py", "gatehouse_log_files")
-    monkeypatch.setitem(sys.modules, "ansible.module_utils.gatehouse_log_files", module)
-    return module
+    return log_files
 
 
 @pytest.fixture
 def logs(files: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    module = load(BASE / "module_utils" / "gatehouse_log_reader.py", "gatehouse_log_reader")
+    module = log_reader
     monkeypatch.setattr(module, "LOGS", tmp_path)
     return module
 
@@ -320,5 +310,5 @@ def test_a_very_long_line_is_shortened(logs: Any, tmp_path: Path) -> None:
     [([100.2, 109.0], 0.0), ([100.0, 110.0], 0.0), ([160.2, 169.0], 59.0), ([40.2, 49.0], -59.8)],
 )
 def test_a_clock_is_wrong_only_beyond_what_the_way_took(clock: list[float], expected: float) -> None:
-    action = load(BASE / "action_plugins" / "host_logs.py", "host_logs_action")
+    action = load("roles/base/action_plugins/host_logs.py")
     assert action.offset(100.0, 110.0, clock) == pytest.approx(expected)

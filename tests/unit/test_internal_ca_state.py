@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import ipaddress
 import itertools
 import json
@@ -15,7 +14,6 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -26,25 +24,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from .conftest import load
+
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "internal_ca"
 
 
-def load(name: str, path: Path) -> ModuleType:
-    """Import one of the role's files under the name that Ansible gives it."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    package, _, last = name.rpartition(".")
-    if package:
-        setattr(importlib.import_module(package), last, module)
-    spec.loader.exec_module(module)
-    return module
-
-
-internal_ca_key = load("internal_ca_key", ROLE / "library" / "internal_ca_key.py")
-internal_ca_state = load("internal_ca_state", ROLE / "library" / "internal_ca_state.py")
+internal_ca_key = load("roles/internal_ca/library/internal_ca_key.py")
+internal_ca_state = load("roles/internal_ca/library/internal_ca_state.py")
 
 NOW = datetime.now(UTC)
 WANTED = {
@@ -498,7 +484,7 @@ def test_an_intermediate_ca_comes_with_what_is_above_it(folder: Folder) -> None:
     assert bundles["crl.pem"] == (folder.path / "ca.crl.pem").read_text() + roots_list.decode()
 
 
-internal_ca_switch = load("internal_ca_switch", ROLE / "library" / "internal_ca_switch.py")
+internal_ca_switch = load("roles/internal_ca/library/internal_ca_switch.py")
 
 
 class Killed(BaseException):

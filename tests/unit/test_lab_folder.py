@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 from pathlib import Path
@@ -10,12 +9,9 @@ from typing import Any
 
 import pytest
 
-MODULE = Path(__file__).resolve().parents[2] / "roles" / "lab" / "library" / "lab_folder.py"
-SPEC = importlib.util.spec_from_file_location("lab_folder", MODULE)
-assert SPEC
-assert SPEC.loader
-lab_folder = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(lab_folder)
+from .conftest import load
+
+lab_folder = load("roles/lab/library/lab_folder.py")
 
 ME = os.getuid()
 

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import ipaddress
 import resource
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from ansible_collections.gatehouse.core.plugins.module_utils import lab_rules as rules
+
+from .conftest import load
 
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "lab"
 
 
-def load(name: str, path: Path) -> ModuleType:
-    """Import a file under the name that Ansible gives it."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-rules = load("ansible.module_utils.gatehouse_lab_rules", ROLE / "module_utils" / "gatehouse_lab_rules.py")
-lab_plan = load("lab_plan", ROLE / "library" / "lab_plan.py")
-lab_filters = load("lab_filters", ROLE / "filter_plugins" / "lab.py")
+lab_plan = load("roles/lab/library/lab_plan.py")
+lab_filters = load("roles/lab/filter_plugins/lab.py")
 
 RANGES = {
     "private_network": ipaddress.IPv4Network("10.20.0.0/24"),
@@ -185,7 +173,7 @@ def test_names_that_no_container_can_have_are_refused(lab: str, hosts: list[dict
 )
 def test_the_labs_own_ranges(changed: dict[str, str], messages: list[str]) -> None:
     settings = {name: str(value) for name, value in (RANGES | CONTROLLER).items()} | changed
-    read = {name: rules.read_setting(name, text) for name, text in settings.items()}
+    read: dict[str, Any] = {name: rules.read_setting(name, text) for name, text in settings.items()}
     ranges = {name: read[name] for name in RANGES}
     assert rules.network_problems(ranges, {name: read[name] for name in CONTROLLER}) == messages
 

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import grp
-import importlib.util
 import os
 import stat
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from ansible_collections.gatehouse.core.plugins.module_utils import lock, nginx_server, nginx_store
 from ansible_collections.gatehouse.core.plugins.module_utils.nginx_host import RefusedError
 
+from .conftest import load
+
 ROLE = Path(__file__).parents[2] / "roles/nginx"
 
 
-def load(path: Path) -> ModuleType:
-    """Import a file that is no package's."""
-    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-action = load(ROLE / "action_plugins/nginx_tree.py")
+action = load("roles/nginx/action_plugins/nginx_tree.py")
 FILES = {"nginx.conf": "events {}\n", "sites/a.conf": "server {}\n"}
 SUMS = {"/etc/ssl/b.pem": "22", "/etc/ssl/a.pem": "11"}
 

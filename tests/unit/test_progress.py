@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import importlib.util
 import os
 import pty
 import re
@@ -20,18 +19,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+from .conftest import ROOT, load
+
 PLAYBOOK = str(Path(sys.executable).with_name("ansible-playbook"))
 # An action that returns what it is given, and first warns, speaks or sleeps.
 ACTION = """
 import time
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+
 class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = dict(self._task.args)
@@ -618,15 +618,6 @@ def test_project_uses_the_callback() -> None:
     assert "stdout_callback = progress" in (ROOT / "ansible.cfg").read_text().splitlines()
 
 
-def load() -> Any:
-    spec = importlib.util.spec_from_file_location("progress_callback", ROOT / "callback_plugins/progress.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize(
     ("hosts", "check", "seconds", "expected"),
     [
@@ -644,7 +635,7 @@ def load() -> Any:
 def test_recap(hosts: dict[str, str], check: bool, seconds: float, expected: str) -> None:
     words = ("failures", "unreachable", "changed", "rescued", "ignored")
     counts = {host: {word: int(word in what.split()) for word in words} for host, what in hosts.items()}
-    assert load().recap_line(counts, check, seconds) == expected
+    assert load("callback_plugins/progress.py").recap_line(counts, check, seconds) == expected
 
 
 @pytest.mark.parametrize(
@@ -662,7 +653,7 @@ def test_recap(hosts: dict[str, str], check: bool, seconds: float, expected: str
 def test_terminal_is_followed(
     monkeypatch: pytest.MonkeyPatch, terminal: bool, variables: dict[str, str], verbosity: int, expected: bool
 ) -> None:
-    module = load()
+    module = load("callback_plugins/progress.py")
     monkeypatch.setattr(module.sys.stdout, "isatty", lambda: terminal, raising=False)
     monkeypatch.setattr(module.os, "environ", variables)
     monkeypatch.setattr(module.Display(), "verbosity", verbosity)

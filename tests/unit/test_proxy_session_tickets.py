@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import importlib.util
 import re
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
+from ansible_collections.gatehouse.core.plugins.module_utils import session_tickets as tickets
+
+from .conftest import load
 
 ROLE = Path(__file__).parents[2] / "roles" / "proxy"
 DAY = 740000
 
 
-def load(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-tickets: Any = load(
-    "ansible.module_utils.gatehouse_session_tickets", ROLE / "module_utils" / "gatehouse_session_tickets.py"
-)
-module: Any = load("gatehouse_session_tickets_module", ROLE / "library" / "session_tickets.py")
-tls: Any = load("gatehouse_tls_filters", ROLE / "filter_plugins" / "tls.py")
+module = load("roles/proxy/library/session_tickets.py")
+tls = load("roles/proxy/filter_plugins/tls.py")
 
 
 def chain(day: int, seed: str = "a seed of 20 letters") -> Any:

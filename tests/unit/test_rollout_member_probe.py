@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import importlib.util
 import ipaddress
 import socket
 import ssl
@@ -21,6 +20,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from .conftest import load
+
 PATH = Path(__file__).parents[2] / "roles" / "rollout" / "library" / "member_probe.py"
 OPTIONS = {
     "path": "/healthz",
@@ -37,12 +38,7 @@ OPTIONS = {
 
 @pytest.fixture(scope="module")
 def probe() -> Any:
-    spec = importlib.util.spec_from_file_location("member_probe", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("roles/rollout/library/member_probe.py")
 
 
 class Member(BaseHTTPRequestHandler):

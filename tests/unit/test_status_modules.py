@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
-from unittest.mock import Mock
 
 import pytest
 
+from .conftest import load
+
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def load(role: str, name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Import a module without what it takes of its role on a host."""
-    for part in ("gatehouse_releases", "gatehouse_service"):
-        monkeypatch.setitem(sys.modules, f"ansible.module_utils.{part}", Mock(ServiceError=RuntimeError))
-    spec = importlib.util.spec_from_file_location(name, ROOT / "roles" / role / "library" / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_units_of_an_application_are_known_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
     own = ["shop-standby.service", "shop.service", "shop.tidy.timer", "shop.worker@1.service"]
     others = ["shop-admin.service", "shopper.service", "shop.mount", "system-shop.slice", "shop-admin.worker@1.service"]
-    module = load("app", "app_status", monkeypatch)
+    module = load("roles/app/library/app_status.py")
     assert module.unit_names("shop", [*own, *others]) == own
     assert module.unit_names("shop-admin", [*own, *others]) == ["shop-admin.service", "shop-admin.worker@1.service"]
 
@@ -54,7 +40,7 @@ Id=shop-gone.service
 LoadState=not-found
 ActiveState=inactive
 """
-    failed, timer = load("app", "app_status", monkeypatch).parse_units(shown)
+    failed, timer = load("roles/app/library/app_status.py").parse_units(shown)
     assert failed == {
         "unit": "shop.service", "state": "failed", "substate": "failed", "result": "exit-code",
         "restarts": 3, "since": 1.7e9, "next": 0.0,
@@ -81,7 +67,7 @@ upstream desk {
     server 10.0.0.9:443;
 }
 """
-    assert load("proxy", "proxy_status", monkeypatch).parse_upstreams(text) == {
+    assert load("roles/proxy/library/proxy_status.py").parse_upstreams(text) == {
         "shop": {
             "10.0.0.1:443": "weight=2 down", "[fd00::2]:443": "",
             "app.example.org:8443": "backup", "unix:/run/app.sock": "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 import socket
@@ -10,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -22,21 +20,12 @@ from cryptography import x509
 sys.path.insert(0, str(Path(__file__).parent))
 from verify_stand_in import WEB1, WEB2, Answer, Authority, Proxy
 
+from .conftest import load
+
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "verify"
 
 
-def load(name: str, path: Path) -> ModuleType:
-    """Import a file of the role under the name by which Ansible would find it."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-site_probe = load("site_probe", ROLE / "library" / "site_probe.py")
+site_probe = load("roles/verify/library/site_probe.py")
 
 NAME = "shop.lab.test"
 LOOK = "look at the application's journal on {0}, and at whether proxy1 reaches it"

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
+
+from .conftest import load
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLE = ROOT / "roles" / "proxy"
@@ -24,17 +24,8 @@ SITES = [
 ]
 
 
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-records = load(ROLE / "library" / "waf_records.py")
-reports = load(ROLE / "filter_plugins" / "waf_report.py")
+records = load("roles/proxy/library/waf_records.py")
+reports = load("roles/proxy/filter_plugins/waf_report.py")
 
 
 def record(number: int = 1, **more: Any) -> dict[str, Any]:

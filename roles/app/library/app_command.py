@@ -10,9 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.gatehouse_confined import PATIENCE, kill, program_in, properties, transient
-from ansible.module_utils.gatehouse_releases import Releases
-from ansible.module_utils.gatehouse_service import ServiceError, run
+from ansible_collections.gatehouse.core.plugins.module_utils.app.confined import (
+    PATIENCE,
+    kill,
+    program_in,
+    properties,
+    transient,
+)
+from ansible_collections.gatehouse.core.plugins.module_utils.app.releases import Releases
+from ansible_collections.gatehouse.core.plugins.module_utils.app.service import ServiceError, run
 from ansible_collections.gatehouse.core.plugins.module_utils.text import visible
 
 DOCUMENTATION = r"""

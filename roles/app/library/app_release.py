@@ -8,11 +8,11 @@ import re
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.gatehouse_archive import RELEASE, ArchiveError
-from ansible.module_utils.gatehouse_deployment import Deployment
-from ansible.module_utils.gatehouse_processes import PROCESS, SCHEDULE
-from ansible.module_utils.gatehouse_service import ServiceError
 from ansible_collections.gatehouse.core.plugins.module_utils.account import is_member, is_right
+from ansible_collections.gatehouse.core.plugins.module_utils.app.archive import RELEASE, ArchiveError
+from ansible_collections.gatehouse.core.plugins.module_utils.app.deployment import Deployment
+from ansible_collections.gatehouse.core.plugins.module_utils.app.processes import PROCESS, SCHEDULE
+from ansible_collections.gatehouse.core.plugins.module_utils.app.service import ServiceError
 from ansible_collections.gatehouse.core.plugins.module_utils.debian import not_installed
 from ansible_collections.gatehouse.core.plugins.module_utils.lock import LockedError, locked
 

@@ -10,8 +10,8 @@ import syslog
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.gatehouse_processes import Processes
-from ansible.module_utils.gatehouse_service import ServiceError, run, systemctl
+from ansible_collections.gatehouse.core.plugins.module_utils.app.processes import Processes
+from ansible_collections.gatehouse.core.plugins.module_utils.app.service import ServiceError, run, systemctl
 from ansible_collections.gatehouse.core.plugins.module_utils.lock import LockedError, locked
 
 DOCUMENTATION = r"""

@@ -12,9 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.gatehouse_releases import Releases
-from ansible.module_utils.gatehouse_service import Gate, ManagedFile, Service, ServiceError, systemctl
-from ansible.module_utils.gatehouse_standby import lacking_memory, standby_environment, standby_rules, standby_unit
+from ansible_collections.gatehouse.core.plugins.module_utils.app.releases import Releases
+from ansible_collections.gatehouse.core.plugins.module_utils.app.service import (
+    Gate,
+    ManagedFile,
+    Service,
+    ServiceError,
+    systemctl,
+)
+from ansible_collections.gatehouse.core.plugins.module_utils.app.standby import (
+    lacking_memory,
+    standby_environment,
+    standby_rules,
+    standby_unit,
+)
 from ansible_collections.gatehouse.core.plugins.module_utils.lock import LockedError, locked
 
 DOCUMENTATION = r"""

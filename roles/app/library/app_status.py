@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.gatehouse_releases import Releases
-from ansible.module_utils.gatehouse_service import ServiceError, systemctl
+from ansible_collections.gatehouse.core.plugins.module_utils.app.releases import Releases
+from ansible_collections.gatehouse.core.plugins.module_utils.app.service import ServiceError, systemctl
 
 DOCUMENTATION = r"""
 module: app_status

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.gatehouse_archive import (
+from ansible_collections.gatehouse.core.plugins.module_utils import sandbox
+from ansible_collections.gatehouse.core.plugins.module_utils.app.archive import (
     VERSION,
     ArchiveError,
     file_sha256,
@@ -19,13 +20,19 @@ from ansible.module_utils.gatehouse_archive import (
     tree_files,
     write_archive,
 )
-from ansible.module_utils.gatehouse_build_command import execute
-from ansible.module_utils.gatehouse_build_files import folder, locked, names, private, replace, scratch
-from ansible.module_utils.gatehouse_packing import chosen, refuse_broken, refuse_machine
-from ansible.module_utils.gatehouse_procfile import read_procfile
-from ansible.module_utils.gatehouse_secrets import BUILD_ONLY, refuse_secrets
-from ansible.module_utils.gatehouse_sources import chosen_source
-from ansible_collections.gatehouse.core.plugins.module_utils import sandbox
+from ansible_collections.gatehouse.core.plugins.module_utils.app.build_command import execute
+from ansible_collections.gatehouse.core.plugins.module_utils.app.build_files import (
+    folder,
+    locked,
+    names,
+    private,
+    replace,
+    scratch,
+)
+from ansible_collections.gatehouse.core.plugins.module_utils.app.packing import chosen, refuse_broken, refuse_machine
+from ansible_collections.gatehouse.core.plugins.module_utils.app.procfile import read_procfile
+from ansible_collections.gatehouse.core.plugins.module_utils.app.secrets import BUILD_ONLY, refuse_secrets
+from ansible_collections.gatehouse.core.plugins.module_utils.app.sources import chosen_source
 
 DOCUMENTATION = r"""
 module: release_archive

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.gatehouse_log_reader import Reader, written
+from ansible_collections.gatehouse.core.plugins.module_utils.log_reader import Reader, written
 
 DOCUMENTATION = r"""
 module: host_logs

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.gatehouse_lab_rules import (
+from ansible_collections.gatehouse.core.plugins.module_utils.lab_rules import (
     Host,
     Network,
     address_problems,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.gatehouse_session_tickets import (
+from ansible_collections.gatehouse.core.plugins.module_utils.session_tickets import (
     FOLDER,
     Chain,
     TicketError,

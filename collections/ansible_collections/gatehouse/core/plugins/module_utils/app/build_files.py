@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ansible.module_utils.gatehouse_archive import ArchiveError
+from ansible_collections.gatehouse.core.plugins.module_utils.app.archive import ArchiveError
 
 LOCK_WAIT = 1800
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.gatehouse_archive import ArchiveError
+from ansible_collections.gatehouse.core.plugins.module_utils.app.archive import ArchiveError
 from ansible_collections.gatehouse.core.plugins.module_utils.commands import words
 
 _LINE = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,30})\s*:\s*(\S.*)")

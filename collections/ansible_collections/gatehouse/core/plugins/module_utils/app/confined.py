@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from ansible.module_utils.gatehouse_service import ServiceError, run
+from ansible_collections.gatehouse.core.plugins.module_utils.app.service import ServiceError, run
 
 # How a unit starts, ends and starts again. What is left of it confines it, and gives its account and its limits. A
 # runtime folder would be taken away with the command, from under the application that runs.

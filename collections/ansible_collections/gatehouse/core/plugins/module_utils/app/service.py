@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.gatehouse_fastcgi import FastCgiError
-from ansible.module_utils.gatehouse_fastcgi import request as fastcgi_request
 from ansible_collections.gatehouse.core.plugins.module_utils import health
+from ansible_collections.gatehouse.core.plugins.module_utils.app.fastcgi import FastCgiError
+from ansible_collections.gatehouse.core.plugins.module_utils.app.fastcgi import request as fastcgi_request
 from ansible_collections.gatehouse.core.plugins.module_utils.deadline import limit
 from ansible_collections.gatehouse.core.plugins.module_utils.text import visible, visible_line
 

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from ansible.module_utils.gatehouse_archive import (
+from ansible.module_utils.urls import open_url
+from ansible_collections.gatehouse.core.plugins.module_utils.app.archive import (
     ArchiveError,
     check_members,
     executable,
@@ -29,7 +30,6 @@ from ansible.module_utils.gatehouse_archive import (
     tree_files,
     unpack_member,
 )
-from ansible.module_utils.urls import open_url
 
 # What is before the host of an address: `https://user:token@host/` shows as `https://***@host/`.
 CREDENTIALS = re.compile(r"//[^/@\s]+@")

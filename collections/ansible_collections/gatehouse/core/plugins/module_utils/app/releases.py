@@ -12,14 +12,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.gatehouse_archive import (
+from ansible_collections.gatehouse.core.plugins.module_utils.app.archive import (
     ArchiveError,
     file_sha256,
     release_time,
     tree_digest,
     unpack,
 )
-from ansible.module_utils.gatehouse_service import ManagedFile, ServiceError, environment_file
+from ansible_collections.gatehouse.core.plugins.module_utils.app.service import (
+    ManagedFile,
+    ServiceError,
+    environment_file,
+)
 
 
 @contextlib.contextmanager

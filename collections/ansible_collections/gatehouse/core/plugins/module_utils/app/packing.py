@@ -7,9 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.gatehouse_archive import ArchiveError, inner_target, matches, matching, tree_files
-from ansible.module_utils.gatehouse_secrets import BUILD_ONLY
 from ansible_collections.gatehouse.core.plugins.module_utils import sandbox
+from ansible_collections.gatehouse.core.plugins.module_utils.app.archive import (
+    ArchiveError,
+    inner_target,
+    matches,
+    matching,
+    tree_files,
+)
+from ansible_collections.gatehouse.core.plugins.module_utils.app.secrets import BUILD_ONLY
 
 # Why something of the source is not packed, where no pattern says it.
 NOT_INCLUDED, FOR_THE_BUILD = "not what is packed of this runtime's releases", "read by the build only"

@@ -10,10 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.gatehouse_archive import EPOCH, ArchiveError
-from ansible.module_utils.gatehouse_build_log import Findings
-from ansible.module_utils.gatehouse_sources import without_credentials
 from ansible_collections.gatehouse.core.plugins.module_utils import sandbox
+from ansible_collections.gatehouse.core.plugins.module_utils.app.archive import EPOCH, ArchiveError
+from ansible_collections.gatehouse.core.plugins.module_utils.app.build_log import Findings
+from ansible_collections.gatehouse.core.plugins.module_utils.app.sources import without_credentials
 
 
 def variable(name: str, value: Any) -> str:

@@ -10,11 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.gatehouse_archive import prune_choice
-from ansible.module_utils.gatehouse_confined import confined, prepare, program_in, properties
-from ansible.module_utils.gatehouse_processes import Processes
-from ansible.module_utils.gatehouse_releases import Releases
-from ansible.module_utils.gatehouse_service import (
+from ansible_collections.gatehouse.core.plugins.module_utils.app.archive import prune_choice
+from ansible_collections.gatehouse.core.plugins.module_utils.app.confined import (
+    confined,
+    prepare,
+    program_in,
+    properties,
+)
+from ansible_collections.gatehouse.core.plugins.module_utils.app.processes import Processes
+from ansible_collections.gatehouse.core.plugins.module_utils.app.releases import Releases
+from ansible_collections.gatehouse.core.plugins.module_utils.app.service import (
     FastCgiGate,
     Gate,
     ManagedFile,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.gatehouse_service import (
+from ansible_collections.gatehouse.core.plugins.module_utils.app.service import (
     HEADER,
     ManagedFile,
     ServiceError,

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from ansible.module_utils.gatehouse_archive import ArchiveError, matches
+from ansible_collections.gatehouse.core.plugins.module_utils.app.archive import ArchiveError, matches
 
 # What the tools of a front end read while they build (Vite, Next.js), public by their manuals. It is never packed.
 BUILD_ONLY = (".env.production",)

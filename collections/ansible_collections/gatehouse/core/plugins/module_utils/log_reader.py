@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.gatehouse_log_files import Budget, newest
+from ansible_collections.gatehouse.core.plugins.module_utils.log_files import Budget, newest
 
 LOGS = Path("/var/log/nginx")
 LOOKED_AT = 256 << 20  # bytes of log files, and of the journal as text
