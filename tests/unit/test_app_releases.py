@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.gatehouse.core.plugins.module_utils.app import deployment as module
 from ansible_collections.gatehouse.core.plugins.module_utils.app.archive import file_sha256
+from ansible_collections.gatehouse.core.plugins.module_utils.app.former import Former
 from ansible_collections.gatehouse.core.plugins.module_utils.app.releases import Releases
 
 
@@ -120,8 +121,9 @@ def test_what_an_interrupted_run_replaced_is_still_what_to_go_back_to(
     add(releases, "2")
     releases.note("2", deployed=deployed)
     one = deployment(unproven=unproven)
-    one.remember("1", "2", [], 5.0)
-    assert one.held(current, "2").get("release", "") == held
+    Former("1", "2", 5.0, [], deploys=True).write(one.former)
+    known = one.held(current, "2")
+    assert (known.release if known else "") == held
 
 
 def test_a_report_says_what_came_what_was_written_and_what_to_do(deployment: Any) -> None:
@@ -146,7 +148,7 @@ def test_nothing_is_put_back_that_is_gone_or_was_not_replaced(releases: Any, dep
     releases.link("current", "2")
     for former, replaced_by in (("1", "2"), ("3", "4")):
         one = deployment(state="put_back")
-        one.remember(former, replaced_by, [], 5.0)
+        Former(former, replaced_by, 5.0, [], deploys=True).write(one.former)
         with pytest.raises(Exception, match=f"does not know any more what shop ran before {replaced_by}"):
             one.undo()
         assert not one.answers

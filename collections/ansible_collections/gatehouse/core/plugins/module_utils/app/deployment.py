@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import syslog
 import time
 from collections.abc import Sequence
@@ -11,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.gatehouse.core.plugins.module_utils.app.archive import prune_choice
+from ansible_collections.gatehouse.core.plugins.module_utils.app.change import Change
 from ansible_collections.gatehouse.core.plugins.module_utils.app.confined import (
     confined,
     prepare,
     program_in,
     properties,
 )
+from ansible_collections.gatehouse.core.plugins.module_utils.app.failure_report import process_failed, server_failed
+from ansible_collections.gatehouse.core.plugins.module_utils.app.former import Former
 from ansible_collections.gatehouse.core.plugins.module_utils.app.processes import Processes
 from ansible_collections.gatehouse.core.plugins.module_utils.app.releases import Releases
 from ansible_collections.gatehouse.core.plugins.module_utils.app.service import (
@@ -32,7 +34,6 @@ from ansible_collections.gatehouse.core.plugins.module_utils.app.service import 
     systemd_version,
     understood,
 )
-from ansible_collections.gatehouse.core.plugins.module_utils.unit_failures import explain
 
 UNITS = Path("/etc/systemd/system")
 SETTINGS = Path("/etc/gatehouse")
@@ -110,93 +111,103 @@ class Deployment:
         problem = self.service.healthy(self.gate)
         return f"it is not healthy: {problem}" if problem else ""
 
-    def ensure(self, release: str, unpacked: bool, files: list[ManagedFile]) -> None:
-        """Compare, and unless this only looks, change, prove, or put back."""
-        former = self.releases.linked("current")
-        changed = [file for file in files if file.differs()]
-        self.processes.check(changed)
-        self.diffs += [file.diff() for file in changed]
-        self.actions += [f"{'remove' if file.text is None else 'write'} {file.path}" for file in changed]
-        if former != release or not release:
-            self.actions.append(f"link {release or 'the release that would be built'} as current")
-            link = f"{self.releases.home}/current"
-            texts = {"before": f"{former}\n" if former else "", "after": f"{release or '(built first)'}\n"}
-            self.diffs.append({"before_header": link, "after_header": link, **texts})
-        unproven = self.deploys() and former == release and not self.releases.fact(release, "deployed")
-        if unproven:
-            self.actions.append(f"note that release {release} is good")
+    def compare(self, release: str, unpacked: bool, files: list[ManagedFile]) -> Change:
+        """Compare what is here with what is asked for."""
+        current = self.releases.linked("current")
+        written = [file for file in files if file.differs()]
+        self.processes.check(written)
         shown = self.service.show()
-        reload = shown["NeedDaemonReload"] == "yes" or any(file.path.parent == UNITS for file in changed)
-        enable = shown["UnitFileState"] != "enabled"
-        if reload:
-            self.actions.append("reload systemd")
-        if enable:
-            self.actions.append(f"enable {self.service.unit}")
         own = [file for file in files if file.path not in self.processes.paths(files)]
         # What processes and server have in common: the release, and the settings beside the unit.
-        renewed = "a new release" if unpacked or former != release or not release else ""
-        renewed = renewed or (
-            "new settings" if any(one in own and one.path.parent == SETTINGS for one in changed) else ""
-        )
-        renewed = renewed or ("it was asked for" if self.options["restart"] else "")
-        reason = renewed or ("new settings" if any(one in own for one in changed) else self.restart_reason(own))
+        renewed = ""
+        if unpacked or current != release or not release:
+            renewed = "a new release"
+        elif any(one in own and one.path.parent == SETTINGS for one in written):
+            renewed = "new settings"
+        elif self.options["restart"]:
+            renewed = "it was asked for"
         here = self.processes.here()
         if not files:
             self.processes.keep(here)
-        due = self.processes.due(here, {file.path for file in changed}, renewed, self.common(own))
-        orphans = self.processes.orphans(here)
-        if reason:
-            self.actions.append(f"restart {self.service.unit}: {reason}")
-        self.actions += [f"restart {unit}: {why}" for unit, why in due.items()]
-        self.actions += [f"stop {unit}: the inventory has no such one here" for unit in orphans]
+        return Change(
+            release=release,
+            current=current,
+            link=self.releases.home / "current",
+            files=files,
+            written=written,
+            unproven=self.deploys() and current == release and not self.releases.fact(release, "deployed"),
+            unit=self.service.unit,
+            reload=shown["NeedDaemonReload"] == "yes" or any(file.path.parent == UNITS for file in written),
+            enable=shown["UnitFileState"] != "enabled",
+            restart=renewed or ("new settings" if any(one in own for one in written) else self.restart_reason(own)),
+            due=self.processes.due(here, {file.path for file in written}, renewed, self.common(own)),
+            orphans=self.processes.orphans(here),
+            here=here,
+        )
+
+    def ensure(self, release: str, unpacked: bool, files: list[ManagedFile]) -> None:
+        """Compare, and unless this only looks, change, prove, or put back."""
+        change = self.compare(release, unpacked, files)
+        self.actions += change.actions()
+        self.diffs += change.diffs()
         if self.looks_only:
             return
         began = time.time()
-        # What an interrupted run has replaced, and nobody found good since, is still what to go back to.
-        held = self.held(former, release)
-        origin = held["release"] if held else former
-        before = (
-            self.kept_files(held) if held else [ManagedFile(file.path, file.present(), file.mode) for file in files]
-        )
-        ran = held.get("processes", []) if held else self.processes.enabled(here)
+        former = self.replaced_by(change, began)
         if self.actions:
-            self.remember(origin, release, before, began, ran)
+            former.write(self.former)
         lost: dict[str, str] = {}
         try:
-            self.processes.stop({*due, *orphans} & {*here}, self.actions.append)
-            self.processes.disable(orphans)
-            for file in changed:
-                file.write()
-            if former != release:
-                self.releases.link("current", release)
-            if reload:
-                systemctl("daemon-reload")
-            if enable:
-                systemctl("enable", "--quiet", self.service.unit)
-            if reason:
-                self.service.restart()
-                problem = self.service.wait(self.gate)
-                if problem:
-                    raise ServiceError(problem)
-            lost = self.processes.start(list(due))
+            self.switch(change)
+            lost = self.processes.start(list(change.due))
             if lost:
                 raise ServiceError("; ".join(f"{unit} ended: {how}" for unit, how in lost.items()))
         except (ServiceError, OSError) as error:
             log = self.service.journal(began, *lost)
-            if origin == release and not changed and not unpacked:
+            if former.release == release and not change.written and not unpacked:
                 # What serves goes on where a process alone is the reason.
                 outcome = "It ran with the same settings before, so there is nothing to put back."
                 self.answers = bool(lost)
             else:
-                outcome, self.answers = self.put_back(origin, origin == release, before, ran)
-            if origin != release:
-                self.mark_failed(release, str(error), keep=bool(origin))
+                outcome, self.answers = self.put_back(former)
+            if former.release != release:
+                self.mark_failed(release, str(error), keep=bool(former.release))
             raise ServiceError(self.report(release, str(error), outcome, log, [*lost])) from error
-        if former != release or unproven:
+        if change.switches or change.unproven:
             asked = {"path": self.gate.path, "status": self.gate.status, "body": self.gate.body}
             self.releases.note(release, failed=None, gate=asked, **({"deployed": began} if self.deploys() else {}))
-        if former and former != release and (self.releases.folder / former).is_dir():
-            self.releases.link("previous", former)
+        if change.current and change.switches and (self.releases.folder / change.current).is_dir():
+            self.releases.link("previous", change.current)
+
+    def replaced_by(self, change: Change, began: float) -> Former:
+        """Return what a change replaces.
+
+        What an interrupted run has replaced, and nobody found good since, is still what to go back to.
+        """
+        held = self.held(change.current, change.release)
+        if held:
+            return replace(held, since=began, deploys=self.deploys())
+        files = [ManagedFile(file.path, file.present(), file.mode) for file in change.files]
+        processes = self.processes.enabled(change.here)
+        return Former(change.current, change.release, began, files, self.deploys(), processes)
+
+    def switch(self, change: Change) -> None:
+        """End the processes, write the files, link the release, and have what serves answer."""
+        self.processes.stop({*change.due, *change.orphans} & {*change.here}, self.actions.append)
+        self.processes.disable(change.orphans)
+        for file in change.written:
+            file.write()
+        if change.switches:
+            self.releases.link("current", change.release)
+        if change.reload:
+            systemctl("daemon-reload")
+        if change.enable:
+            systemctl("enable", "--quiet", self.service.unit)
+        if change.restart:
+            self.service.restart()
+            problem = self.service.wait(self.gate)
+            if problem:
+                raise ServiceError(problem)
 
     def common(self, own: list[ManagedFile]) -> list[Path]:
         """Give what a process has to be younger than: the link to its release, and the settings that it shares."""
@@ -206,37 +217,11 @@ class Deployment:
         """Return whether this run is a deployment: going back makes no release newer than it was."""
         return bool(self.options["state"] != "rolled_back")
 
-    def remember(
-        self, former: str, release: str, before: list[ManagedFile], began: float, processes: Sequence[str] = ()
-    ) -> None:
-        """Write down what is about to be replaced, readable for root only, so that a later task can undo it."""
-        files = [{"path": str(file.path), "text": file.text, "mode": file.mode} for file in before]
-        known = {"release": former, "replaced_by": release, "since": began, "files": files, "deploys": self.deploys()}
-        known["processes"] = list(processes)
-        ManagedFile(self.former, json.dumps(known) + "\n", 0o600, secret=True).write()
-
-    def known_former(self) -> dict[str, Any]:
-        """Give what `remember` wrote down, {} if nothing is."""
-        try:
-            return dict(json.loads(self.former.read_text()))
-        except (OSError, ValueError):
-            return {}
-
-    def held(self, former: str, release: str) -> dict[str, Any]:
-        """Give what an interrupted run wrote down of this very change, if nobody found the release good since."""
-        known = self.known_former()
-        same = (
-            bool(known)
-            and known["replaced_by"] == release != known["release"]
-            and former in (release, known["release"])
-        )
+    def held(self, current: str, release: str) -> Former | None:
+        """Return what an interrupted run wrote down of this very change, if nobody found the release good since."""
+        known = Former.read(self.former)
         settled = self.releases.fact(release, "deployed") and not self.options["unproven"]
-        return known if same and not settled else {}
-
-    @staticmethod
-    def kept_files(known: dict[str, Any]) -> list[ManagedFile]:
-        """Give the files that `remember` wrote down."""
-        return [ManagedFile(Path(file["path"]), file["text"], file["mode"]) for file in known["files"]]
+        return known if known and known.is_of(current, release) and not settled else None
 
     def mark_failed(self, release: str, why: str, keep: bool) -> None:
         """Note that a release failed, so that nothing goes back to it; a host's first one leaves nothing behind."""
@@ -249,29 +234,23 @@ class Deployment:
     def undo(self) -> None:
         """Bring about state `put_back`: the release and the files that the last change replaced."""
         self.answers = False
-        known = self.known_former()
-        former, release = known.get("release", ""), known.get("replaced_by", "")
-        gone = bool(former) and not (self.releases.folder / former).is_dir()
-        if not known or gone or release != self.releases.linked("current"):
-            raise ServiceError(f"this host does not know any more what {self.name} ran before {release or 'this'}")
-        self.log = self.service.journal(known["since"])
-        outcome, self.answers = self.put_back(
-            former, former == release, self.kept_files(known), known.get("processes", [])
-        )
+        known = Former.read(self.former)
+        gone = known and known.release and not (self.releases.folder / known.release).is_dir()
+        if not known or gone or known.replaced_by != self.releases.linked("current"):
+            replaced = known.replaced_by if known else ""
+            raise ServiceError(f"this host does not know any more what {self.name} ran before {replaced or 'this'}")
+        self.log = self.service.journal(known.since)
+        outcome, self.answers = self.put_back(known)
         # What was good before is not bad because going back to it met a proxy that was not well.
-        if former != release and known["deploys"]:
-            self.mark_failed(release, self.options["reason"] or "it was put back", keep=bool(former))
+        if known.release != known.replaced_by and known.deploys:
+            self.mark_failed(known.replaced_by, self.options["reason"] or "it was put back", keep=bool(known.release))
         if not self.answers:
-            raise ServiceError(f"{outcome}\nWhat the unit wrote:\n{self.service.journal(known['since'])}")
+            raise ServiceError(f"{outcome}\nWhat the unit wrote:\n{self.service.journal(known.since)}")
         self.actions.append(outcome)
 
-    def put_back(
-        self, former: str, same: bool, before: list[ManagedFile], processes: Sequence[str]
-    ) -> tuple[str, bool]:
-        """Restore the former release and files and start them; say how that went, and whether it answers.
-
-        `processes`: the units of processes and schedules that ran with it.
-        """
+    def put_back(self, known: Former) -> tuple[str, bool]:
+        """Restore the former release, files and processes and start them; say how that went, and whether it answers."""
+        former, before, processes = known.release, known.files, known.processes
         # A unit from before there were rules for egress does without their file; processes come and go.
         optional = {self.egress, *self.processes.paths(before)}
         required = [file for file in before if file.path not in optional]
@@ -291,7 +270,7 @@ class Deployment:
         if not startable:
             systemctl("daemon-reload", check=False)
             return "There was no release before it to go back to, so the unit is stopped.", False
-        what = f"Release {former}" + (" with its former settings" if same else "")
+        what = f"Release {former}" + (" with its former settings" if former == known.replaced_by else "")
         try:
             systemctl("daemon-reload")
             self.service.restart()
@@ -315,30 +294,11 @@ class Deployment:
             run([NFT, "delete", "table", *self.table], check=False)
 
     def report(self, release: str, problem: str, outcome: str, log: str, lost: Sequence[str] = ()) -> str:
-        """Give the text for the operator: what failed, what runs now, what the unit wrote, what to do.
-
-        `lost`: the processes that are the reason, none where it is what serves.
-        """
-        gate, unit = self.gate, self.service.unit
+        """Say what failed. `lost`: the processes that are the reason, none where it is what serves."""
+        what = f"{self.name} {release}"
         if lost:
-            known = "".join(f"Hint: {one}\n" for one in explain(log))
-            return (
-                f"{self.name} {release} answers, and a process of it did not stay: {problem}. {outcome}\n"
-                f"What it wrote:\n{log or '(nothing)'}\n"
-                f"{known}"
-                f"Correct it or its command (app_processes) and deploy again; `journalctl -u {lost[0]}` on the "
-                "host has the rest."
-            )
-        known = "".join(f"Hint: {one}\n" for one in (gate.hint(problem, log), *explain(log)) if one)
-        asked = f" for {gate.host}" if gate.host else ""
-        return (
-            f"{self.name} {release} did not answer {gate.status} at {gate.url}{asked} within {gate.timeout} s "
-            f"({problem}). {outcome}\n"
-            f"What the unit wrote:\n{log or '(nothing)'}\n"
-            f"{known}"
-            "Correct the application or its settings (app_environment, app_secrets, app_health_path, "
-            f"app_health_host, app_health_timeout) and deploy again; `journalctl -u {unit}` on the host has the rest."
-        )
+            return process_failed(what, lost, problem, outcome, log)
+        return server_failed(what, self.service.unit, self.gate, problem, outcome, log)
 
     def prune(self, current: str) -> None:
         """Remove releases beyond `keep`; the current one and what may be gone back to always stay."""
@@ -347,7 +307,8 @@ class Deployment:
         # only staged has proven nothing, and takes nothing from what can be gone back to.
         if linked != current and self.options["state"] != "staged":
             previous = linked
-        staying = (current, linked, previous, self.known_former().get("release", ""))
+        former = Former.read(self.former)
+        staying = (current, linked, previous, former.release if former else "")
         newest_first = self.releases.known()
         for release in prune_choice(newest_first, self.options["keep"], staying):
             self.actions.append(f"remove release {release}")
