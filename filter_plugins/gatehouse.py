@@ -31,6 +31,7 @@ from ansible_collections.gatehouse.core.plugins.module_utils import (
 # Roles name most of these in their specs (`Format: nginx_size.`): they return the value, or raise with the remedy.
 FORMATS: tuple[Callable[..., Any], ...] = (
     calendars.calendar_event,
+    derived_secret.base64url_key,
     derived_secret.long_secret,
     http_fields.crypt_hash,
     http_fields.header_name,

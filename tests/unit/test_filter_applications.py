@@ -124,3 +124,9 @@ def test_what_no_secret_can_be_derived_from_is_refused(passphrase: Any, purpose:
     with pytest.raises(AnsibleFilterError, match=message) as refused:
         derived(passphrase, purpose)
     assert "short" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["", "short", "aGVsbG8taGVsbG8taGVsbG8=", "aGVsbG8taGVsbG8taGVsbG8+", "a" * 25, 7])
+def test_a_key_of_an_authority_is_in_base64url_and_not_shown(text: Any) -> None:
+    with pytest.raises(AnsibleFilterError, match="the key is not in base64url"):
+        filter_loader.get("base64url_key").j2_function(text)

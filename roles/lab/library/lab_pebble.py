@@ -29,6 +29,7 @@ options:
   names: {description: The names that it may be asked for, type: list, elements: str, required: true}
   proxies: {description: The addresses at which each of them answers, type: list, elements: str, required: true}
   folder: {description: Where the controller's files go, type: path, required: true}
+  customers: {description: Keys of those who get accounts by key identifier; empty for all, type: dict, default: {}}
   timeout: {description: Seconds to wait for its answer, type: int, default: 60}
 author: [the Gatehouse project]
 """
@@ -72,7 +73,7 @@ systemctl restart pebble
 """
 
 
-def config() -> str:
+def config(customers: dict[str, str]) -> str:
     """Return pebble's configuration: challenges are fetched from the ports that the public uses."""
     return json.dumps(
         {
@@ -84,7 +85,8 @@ def config() -> str:
                 "httpPort": 80,
                 "tlsPort": 443,
                 "ocspResponderURL": "",
-                "externalAccountBindingRequired": False,
+                "externalAccountBindingRequired": bool(customers),
+                "externalAccountMACKeys": customers,
                 "retryAfter": {"authz": 1, "order": 1},
                 "certificateValidityPeriod": 90 * 24 * 3600,
             }
@@ -157,13 +159,14 @@ def main() -> None:
             "names": {"type": "list", "elements": "str", "required": True},
             "proxies": {"type": "list", "elements": "str", "required": True},
             "folder": {"type": "path", "required": True},
+            "customers": {"type": "dict", "default": {}, "no_log": False},
             "timeout": {"type": "int", "default": 60},
         },
     )
     params, written = module.params, []
     pebble, address = Pebble(params["container"]), params["address"]
     files = {
-        "/etc/pebble/config.json": config(),
+        "/etc/pebble/config.json": config(params["customers"]),
         "/etc/pebble/hosts": hosts(params["names"], params["proxies"]),
         "/etc/systemd/system/pebble.service": UNIT,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -46,5 +47,15 @@ def long_secret(value: Any) -> str:
     if not isinstance(value, str) or len(value) < _LENGTH:
         raise InputError(
             f"the secret is shorter than {_LENGTH} characters", "one such as `openssl rand -base64 24` prints"
+        )
+    return str(value)
+
+
+def base64url_key(value: Any) -> str:
+    """Return a key in base64url without padding (RFC 4648, section 5), which is not shown where it is refused."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_-]{22,}", value) or len(value) % 4 == 1:
+        raise InputError(
+            "the key is not in base64url",
+            "it as the authority shows it: letters, digits, `-` and `_`, 22 or more, no `=`",
         )
     return str(value)
