@@ -71,6 +71,8 @@ FORMATS: tuple[Callable[..., Any], ...] = (
     unit_values.unit_size,
     waf_inputs.media_type,
     waf_inputs.waf_parameter,
+    waf_inputs.waf_regex,
+    waf_inputs.waf_text,
 )
 OTHERS: tuple[Callable[..., Any], ...] = (
     application_upstreams.application_upstreams,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.errors import AnsibleFilterError
 from ansible.plugins.loader import filter_loader, init_plugin_loader
 from ansible_collections.gatehouse.core.plugins.module_utils.preflight.waf import waf_problems
 
@@ -131,6 +132,51 @@ def test_an_exclusion_holds_for_its_path_and_networks() -> None:
     assert skip == 'SecRule REMOTE_ADDR "!@ipMatch 10.0.0.0/8" "id:2000,phase:1,pass,nolog,t:none,skip:1"'
     assert leave.startswith('SecRule REQUEST_FILENAME "@beginsWith /find/" "id:2001,')
     assert "ctl:ruleRemoveTargetById=942100;ARGS:q" in leave
+
+
+def test_a_rule_of_ones_own_looks_where_it_is_told_to() -> None:
+    own = {"name": "numbers", "parameter": "id", "matches": '[^0-9"]', "why": "x"}
+    number = call("waf_own_rules", sites({"waf": {"refuse": [own]}})).popitem()[0]
+    assert rules({"mode": "block", "refuse": [own]})[-1] == (
+        f'SecRule ARGS:id|FILES:id "@rx [^0-9\\"]" "id:{number},phase:2,pass,nolog,t:none,'
+        "setvar:'tx.anomaly_score_pl1=+%{tx.inbound_anomaly_score_threshold}'\""
+    )
+    own = {"name": "there", "contains": "Debug", "path": "/api/", "networks": ["192.0.2.0/24"], "why": "x"}
+    network, path, rule = rules({"mode": "block", "refuse": [own]})[-3:]
+    assert '"!@ipMatch 192.0.2.0/24"' in network
+    assert network.endswith('skip:2"')
+    assert '"!@beginsWith /api/"' in path
+    assert path.endswith('skip:1"')
+    assert rule.startswith('SecRule REQUEST_FILENAME|ARGS|ARGS_NAMES|FILES "@contains debug"')
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ({"parameter": "id"}, ("0.parameter", "is to be looked at, and not for what", "write contains or matches")),
+        ({}, ("0", "would refuse every request", "write contains or matches, or a path")),
+        ({"contains": "a", "matches": "b"}, ("0.matches", "is written beside contains", "keep one of them")),
+        ({"contains": "a", "why": " "}, ("0.why", "is empty", "write what it keeps out")),
+    ],
+)
+def test_a_mistake_in_a_rule_of_ones_own_is_named(rule: dict[str, Any], expected: tuple[str, str, str]) -> None:
+    found = problems({"waf": {"mode": "block", "refuse": [{"name": "own", "why": "x", **rule}]}})
+    assert found == [(f"waf.refuse.{expected[0]}", *expected[1:])]
+
+
+def test_the_same_rule_may_be_at_two_places_and_another_needs_its_own_name() -> None:
+    own = {"name": "own", "contains": "a", "why": "x"}
+    assert problems({"waf": {"mode": "block", "refuse": [own]}}, waf={"refuse": [own]}) == []
+    found = problems({"waf": {"mode": "block", "refuse": [own]}}, waf={"refuse": [{**own, "contains": "b"}]})
+    assert [problem for _, problem, _ in found] == ["own has the number of another rule of this proxy, own"]
+
+
+@pytest.mark.parametrize(
+    ("form", "text"), [("waf_text", "%{tx.x}"), ("waf_text", "a\nb"), ("waf_regex", "("), ("waf_regex", "^(a+)+$")]
+)
+def test_what_no_rule_can_look_for_is_refused(form: str, text: str) -> None:
+    with pytest.raises(AnsibleFilterError):
+        call(form, text)
 
 
 def test_an_exclusion_without_a_target_takes_the_rule_away() -> None:

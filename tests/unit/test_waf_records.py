@@ -131,6 +131,15 @@ def test_each_group_has_its_exclusion(hits: list[list[str]], path: str, expected
     assert found == expected
 
 
+def test_a_rule_of_ones_own_is_named_and_not_excepted() -> None:
+    lines = [{"visitor": "ann", **{k: v for k, v in record(hits=[["12345", "ARGS:id"]]).items() if k != "client"}}]
+    rules = {**RULES, 12345: {"name": "numbers-only", "message": "an article has a number"}}
+    said = reports.waf_report({"proxy1": {"records": lines, "good": {}, "complete": True}}, SITES, rules)
+    assert "12345 an article has a number" in said
+    assert "of your own waf.refuse: numbers-only" in said
+    assert pasted(said) == []
+
+
 def test_a_method_is_added_not_excepted() -> None:
     text = report(record(hits=[["911100", "REQUEST_METHOD"]], method="PROPFIND"))
     assert "add to methods, if the application has them: PROPFIND" in text

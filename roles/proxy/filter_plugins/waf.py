@@ -14,6 +14,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ansible_collections.gatehouse.core.plugins.module_utils.waf_inputs import rule_number
+
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _CONTENT_TYPES = [
     "application/x-www-form-urlencoded", "multipart/form-data", "text/plain", "text/xml", "application/xml",
@@ -23,7 +25,7 @@ _CONTENT_TYPES = [
 ]  # fmt: skip
 _UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3}
 # Numbers of rules from 1 to 99999 are for local use.
-_SETTINGS, _FIRST_EXCLUSION = 1001, 2000
+_SETTINGS, _FIRST_EXCLUSION, _FIRST_SKIP = 1001, 2000, 6000
 
 
 def _bytes(size: str) -> int:
@@ -49,6 +51,7 @@ def waf_settings(location: Mapping[str, Any], site: Mapping[str, Any], largest_b
         "largest_body": _bytes(location["max_body_size"] or largest_body),
         "applications": sorted(own["applications"] or common["applications"]),
         "exclude": [*common["exclude"], *own["exclude"]],
+        "refuse": [*common["refuse"], *own["refuse"]],
     }
 
 
@@ -57,7 +60,7 @@ def waf_name(location: Mapping[str, Any], site: Mapping[str, Any], largest_body:
     settings = waf_settings(location, site, largest_body)
     if not settings:
         return ""
-    meant = {**settings, "exclude": [{**one, "why": ""} for one in settings["exclude"]]}
+    meant = {**settings, **{kind: [{**one, "why": ""} for one in settings[kind]] for kind in ("exclude", "refuse")}}
     checksum = hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()
     return f"{settings['mode']}-{settings['paranoia']}-{checksum[:12]}"
 
@@ -110,6 +113,37 @@ def _exclusion(exclusion: Mapping[str, Any], number: int) -> Iterator[str]:
         yield f'SecAction "id:{number + 1},{common},{actions}"'
 
 
+def _refusal(rule: Mapping[str, Any], number: int) -> Iterator[str]:
+    """Yield a rule of one's own, which alone makes the score of a refusal, and before it what skips it.
+
+    `number`: the first of two for those; the rule's own follows from its name.
+    """
+    path = "t:none,t:urlDecodeUni,t:normalizePath"
+    conditions = []
+    if rule["networks"]:
+        networks = ",".join(sorted(rule["networks"]))
+        conditions.append(f'SecRule REMOTE_ADDR "!@ipMatch {networks}" "id:{number},t:none')
+    if rule["path"]:
+        conditions.append(f'SecRule REQUEST_FILENAME "!@beginsWith {rule["path"]}" "id:{number + 1},{path}')
+    for place, condition in enumerate(conditions):
+        yield f'{condition},phase:2,pass,nolog,skip:{len(conditions) - place}"'
+    targets = [f"{kind}:{rule['parameter']}" for kind in ("ARGS", "FILES")] if rule["parameter"] else []
+    targets += [f"REQUEST_COOKIES:{rule['cookie']}"] if rule["cookie"] else []
+    targets += [f"REQUEST_HEADERS:{rule['header']}"] if rule["header"] else []
+    decoded = "t:none" if targets else path
+    targets = targets or ["REQUEST_FILENAME", "ARGS", "ARGS_NAMES", "FILES"]
+    if rule["matches"]:
+        operator = f"@rx {rule['matches']}"
+    elif rule["contains"]:
+        operator, decoded = f"@contains {rule['contains'].lower()}", f"{decoded},t:lowercase"
+    else:
+        operator, targets = "@unconditionalMatch", ["REQUEST_FILENAME"]
+    quoted = operator.replace('"', '\\"')
+    score = _quoted("anomaly_score_pl1", "+%{tx.inbound_anomaly_score_threshold}")
+    actions = f"id:{rule_number(rule['name'])},phase:2,pass,nolog,{decoded},{score}"
+    yield f'SecRule {"|".join(targets)} "{quoted}" "{actions}"'
+
+
 def _rules(settings: Mapping[str, Any], days: int) -> Iterator[str]:
     yield f"SecRuleEngine {'On' if settings['mode'] == 'block' else 'DetectionOnly'}"
     # What nginx takes is inspected whole, with one byte more so that it is none too large. There is no looking at the
@@ -119,6 +153,8 @@ def _rules(settings: Mapping[str, Any], days: int) -> Iterator[str]:
     yield _setup(settings, days)
     for place, exclusion in enumerate(settings["exclude"]):
         yield from _exclusion(exclusion, _FIRST_EXCLUSION + 2 * place)
+    for place, rule in enumerate(settings["refuse"]):
+        yield from _refusal(rule, _FIRST_SKIP + 2 * place)
 
 
 def waf_templates(sites: Iterable[Mapping[str, Any]], largest_body: str, days: int) -> list[dict[str, Any]]:
@@ -136,6 +172,16 @@ def waf_templates(sites: Iterable[Mapping[str, Any]], largest_body: str, days: i
     ]
 
 
+def waf_own_rules(sites: Iterable[Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
+    """Return the rules that the inventory itself has, as those of CRS are listed: {number: {name, message}}."""
+    places = [place["waf"] for site in sites for place in (site, *site["locations"])]
+    return {
+        rule_number(rule["name"]): {"name": rule["name"], "message": rule["why"]}
+        for place in places
+        for rule in place["refuse"]
+    }
+
+
 def waf_sites(sites: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the names of the sites of which the firewall watches a location."""
     return [
@@ -149,5 +195,5 @@ class FilterModule:
     """Filters of the role proxy."""
 
     def filters(self) -> dict[str, Any]:
-        functions = (waf_settings, waf_name, waf_templates, waf_sites)
+        functions = (waf_settings, waf_name, waf_templates, waf_sites, waf_own_rules)
         return {function.__name__: function for function in functions}

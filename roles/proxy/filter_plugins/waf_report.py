@@ -149,7 +149,10 @@ def _lines_of(group: _Group, people: set[str], rules: Mapping[Any, Mapping[str, 
     ]
     lines = [f"{group.path}  {what}", f"    {', '.join(counts)}; the last is {group.example}"]
     lines += [f"    {rule} {_message(rule, rules)}" for rule in sorted(group.rules)]
-    if _METHOD_RULE in group.rules:
+    own = [rules[int(rule)]["name"] for rule in sorted(group.rules) if rules.get(int(rule), {}).get("name")]
+    if own:
+        lines.append(f"    of your own waf.refuse: {', '.join(own)}")
+    elif _METHOD_RULE in group.rules:
         lines.append(f"    add to methods, if the application has them: {', '.join(sorted(group.methods))}")
     else:
         lines.append(f"    {_yaml(group.exclusion(len(persons)))}")

@@ -45,7 +45,8 @@ end
 local function hits_of(text)
     local hits, seen = {}, {}
     for id, variable in text:gmatch("|~(%d+)~([^|]*)") do
-        local counts = id:find("^101%d$") or (id:find("^9[1-4]%d%d%d%d$") and not id:find("01[1-8]$"))
+        -- Five digits are the inventory's own.
+        local counts = id:find("^101%d$") or id:find("^%d%d%d%d%d$") or (id:find("^9[1-4]%d%d%d%d$") and not id:find("01[1-8]$"))
         local hit = string.format('["%s","%s"]', id, variable_of(variable))
         if counts and not seen[hit] and #hits < MOST_HITS then
             seen[hit] = true

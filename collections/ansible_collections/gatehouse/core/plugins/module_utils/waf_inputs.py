@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
+from .expressions import backtracking_regex
 from .input_error import InputError
 
 _PARAMETER = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,128}")
+_TEXT = re.compile(r"[ -~]{1,200}")
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}/[a-z0-9][a-z0-9.+-]{0,63}")
 
 
@@ -24,6 +27,36 @@ def waf_parameter(value: Any) -> str:
             f"{shown} is no name that a rule can leave alone", "letters, digits and _.:[]-, or a path without it"
         )
     return str(value)
+
+
+def waf_text(value: Any) -> str:
+    """Return a text that a rule of ModSecurity looks for: printable ASCII, and no `%{`, which would be a variable."""
+    if not isinstance(value, str) or not _TEXT.fullmatch(value) or "%{" in value:
+        raise InputError(
+            f"{json.dumps(value, default=str)} is no text that a rule can look for",
+            "up to 200 characters of printable ASCII without %{",
+        )
+    return str(value)
+
+
+def waf_regex(value: Any) -> str:
+    """Return a regular expression that a rule of ModSecurity can have, and that no visitor can make slow."""
+    text = waf_text(value)
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise InputError(f"{json.dumps(text)} is no regular expression: {error}", "one of PCRE") from None
+    if backtracking_regex(text):
+        raise InputError(
+            f"{json.dumps(text)} takes a time that grows with every character of a visitor's text",
+            "it without a repetition inside a repetition",
+        )
+    return text
+
+
+def rule_number(name: str) -> int:
+    """Return the number of a rule of one's own: the same as long as its name is. Up to 99999 are for local use."""
+    return 10000 + zlib.crc32(name.encode()) % 90000
 
 
 def media_type(value: Any) -> str:

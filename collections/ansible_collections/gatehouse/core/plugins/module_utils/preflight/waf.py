@@ -11,13 +11,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.gatehouse.core.plugins.module_utils.waf_inputs import rule_number
+
 from .problem import Problem, mapping, numbered, wrong
 
 _SIZE = re.compile(r"([0-9]+)([kKmMgG]?)")
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 # A worker holds the body of each request that it inspects three times (measured with libmodsecurity 3.0.14).
 _LARGEST_BODY = 64 * 1024**2
-_SETTINGS = ("paranoia", "threshold", "methods", "content_types", "applications", "exclude")
+_SETTINGS = ("paranoia", "threshold", "methods", "content_types", "applications", "exclude", "refuse")
 
 
 def _waf(place: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -34,10 +36,10 @@ def waf_problems(estate: Mapping[str, Any], rules: Mapping[Any, Mapping[str, Any
 
     `estate`: the role's variables with their defaults; `rules`: {number: {message, paranoia}} of those there are.
     """
-    problems = []
+    problems, known = [], dict[int, Mapping[str, Any]]()
     for index, site in numbered(estate.get("proxy_sites")):
         common, found, watched = _waf(site), list[Problem](), False
-        found += _exclusions(common, "", common.get("paranoia") or 1, rules)
+        found += [*_exclusions(common, "", common.get("paranoia") or 1, rules), *_refusals(common, known)]
         for place, location in numbered(site.get("locations")):
             own = _waf(location)
             here = ["locations", place]
@@ -47,7 +49,7 @@ def waf_problems(estate: Mapping[str, Any], rules: Mapping[Any, Mapping[str, Any
             watched = True
             path = str(location.get("path")) if location.get("match") == "prefix" else ""
             mine = [*_exclusions(own, path, own.get("paranoia") or common.get("paranoia") or 1, rules)]
-            mine += [*_bodies(location, estate), *_streams(location)]
+            mine += [*_refusals(own, known), *_bodies(location, estate), *_streams(location)]
             found += [{**one, "path": [*here, *one["path"]]} for one in mine]
         if not watched:
             found += _idle(common, "mode: detect")
@@ -86,6 +88,30 @@ def _exclusions(
         if isinstance(only, str) and only and path and not only.startswith(path) and not path.startswith(only):
             text = f"{only} is outside of the location {path}, so no request meets it"
             yield wrong([*here, "path"], text, f"write a path from {path} on, or move the exclusion to the site")
+
+
+def _refusals(waf: Mapping[str, Any], known: dict[int, Mapping[str, Any]]) -> Iterator[Problem]:
+    """Yield rules of one's own that look for nothing, and those that cannot be told from another by their number.
+
+    `known`: {number: rule} of those that were seen before, which grows. The same rule may be at several places.
+    """
+    for place, rule in numbered(waf.get("refuse")):
+        here, name = ["waf", "refuse", place], rule.get("name")
+        where = [key for key in ("parameter", "cookie", "header") if rule.get(key)]
+        what = [key for key in ("contains", "matches") if rule.get(key)]
+        if len(what) > 1:
+            yield wrong([*here, "matches"], "is written beside contains", "keep one of them")
+        elif where and not what:
+            yield wrong([*here, where[0]], "is to be looked at, and not for what", "write contains or matches")
+        elif not what and not rule.get("path"):
+            yield wrong(here, "would refuse every request", "write contains or matches, or a path")
+        if isinstance(why := rule.get("why"), str) and not why.strip():
+            yield wrong([*here, "why"], "is empty", "write what it keeps out")
+        if isinstance(name, str):
+            other = known.setdefault(rule_number(name), rule)
+            if other != rule:
+                text = f"{name} has the number of another rule of this proxy, {other['name']}"
+                yield wrong([*here, "name"], text, "give it a name of its own")
 
 
 def _bodies(location: Mapping[str, Any], estate: Mapping[str, Any]) -> Iterator[Problem]:
