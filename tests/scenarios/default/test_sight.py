@@ -117,7 +117,7 @@ def test_a_request_is_found_on_proxy_endpoint_and_application(trouble: Estate, a
     number = answer.headers["x-request-id"]
     # A further unit of the application, as a worker is, that logs the number.
     trouble.host("storefront1").check_output(
-        f"systemd-run --quiet --wait --unit=storefront.note systemd-cat -t note printf 'job of {number} \\033[2J'"
+        f"systemd-run --quiet --wait --unit=storefront.note printf 'job of {number} \\033[2J\\n'"
     )
     trouble.host("proxy1").check_output("logrotate --force /etc/logrotate.d/nginx")  # as in the night between
     run = trouble.play("playbooks/logs.yml", "-e", f"request={number}")
