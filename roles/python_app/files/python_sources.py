@@ -23,11 +23,14 @@ import urllib.request
 import zipfile
 from base64 import b64encode
 from pathlib import Path
+from typing import Any
 
 STORE = Path("/build/cache/python-sources")
 SIMPLE = "application/vnd.pypi.simple.v1+json, text/html;q=0.5"
 # What PEP 517 says of a source without `pyproject.toml`, and wheel, which old ones expect.
 REQUIRED = ["setuptools>=40.8.0", "wheel"]
+# What may stand there: a name and versions. An option, a path or an address would have uv build what no index has.
+NEED = re.compile(r"[A-Za-z0-9][\w.-]*\s*(\[[\w., -]*\])?\s*(\(?[<>=!~][^@/;]*)?(;.*)?")
 ENTRY = re.compile(r"^([A-Za-z0-9][\w.-]*)\s*(?:\[[^]]*\])?\s*==\s*([\w.!+-]+)")
 
 
@@ -77,6 +80,21 @@ def with_account(index: str) -> str:
     return urllib.parse.urlunsplit(parts).rstrip("/")
 
 
+class Redirect(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect as curl does: an account is for the host that it was meant for."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        new = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if new and (new.type, new.host) != (req.type, req.host):
+            new.remove_header("Authorization")
+        return new
+
+
+OPENER = urllib.request.build_opener(Redirect)
+
+
 def get(address: str) -> tuple[bytes, str]:
     """Give what is at an address, and its type; an account in the address is sent as a header."""
     parts = urllib.parse.urlsplit(address)
@@ -87,7 +105,7 @@ def get(address: str) -> tuple[bytes, str]:
     if account:
         headers["Authorization"] = "Basic " + b64encode(urllib.parse.unquote(account).encode()).decode()
     plain = urllib.parse.urlunsplit(parts._replace(netloc=host))
-    with urllib.request.urlopen(urllib.request.Request(plain, headers=headers), timeout=60) as answer:  # noqa: S310
+    with OPENER.open(urllib.request.Request(plain, headers=headers), timeout=60) as answer:  # noqa: S310
         return answer.read(), answer.headers.get_content_type()
 
 
@@ -170,10 +188,15 @@ def fetch(lock: str, target: str, versions: str, *names: str) -> None:
     if missing := sorted(wanted - set(sources)):
         raise SystemExit(f"error: {lock} has no {', '.join(missing)}: correct python_app_source_packages")
     Path(target).write_text("\n".join(rest))
-    needs = sorted({need for archive in sources.values() for need in required(archive)})
+    needs = [need for archive in sources.values() for need in required(archive)]
+    if strange := [need for need in needs if not isinstance(need, str) or not NEED.fullmatch(need.strip())]:
+        raise SystemExit(
+            f"error: a build requires {strange[0]!r}, which is no package of an index by its name: "
+            "take the package out of python_app_source_packages"
+        )
     for version in versions.split(",") if needs else ():
         command = ["uv", "pip", "install", "--quiet", "--target", str(tools(version)), "--python", python(version)]
-        subprocess.run([*command, "--only-binary", ":all:", *needs], check=True)  # noqa: S603
+        subprocess.run([*command, "--only-binary", ":all:", "--", *sorted(set(needs))], check=True)  # noqa: S603
     for name, archive in sources.items():
         Path(target).with_name(f"{name}.source").write_text(str(archive))
 
