@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +25,13 @@ def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return Releases(str(tmp_path), "shop", "shop")
 
 
-def add(releases: Any, release: str, *paths: str, shared: tuple[str, ...] = ()) -> None:
+def add(
+    releases: Any,
+    release: str,
+    *paths: str,
+    shared: tuple[str, ...] = (),
+    prepare: Callable[[Path], Any] = lambda folder: None,
+) -> None:
     """Unpack a release with these files in it."""
     source = releases.home.parent / f"source-{release}"
     for path in paths or ("main.js",):
@@ -35,7 +42,7 @@ def add(releases: Any, release: str, *paths: str, shared: tuple[str, ...] = ()) 
         for file in sorted(source.rglob("*")):
             tar.add(file, str(file.relative_to(source)), recursive=False)
     record = {"sha256": file_sha256(archive), "inputs": "", "shared": list(shared)}
-    releases.unpack(release, archive, record, lambda folder: None)
+    releases.unpack(release, archive, record, prepare)
 
 
 def test_what_failed_is_marked_and_listed_last(releases: Any) -> None:
@@ -53,6 +60,24 @@ def test_what_failed_is_marked_and_listed_last(releases: Any) -> None:
     ]
     releases.note("3", failed=None)
     assert releases.known()[0] == "3"
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        lambda file: file.write_text("LD_PRELOAD=/srv/shop/current/own.so\n"),
+        lambda file: file.symlink_to("main.js"),
+        lambda file: (file.mkdir(), (file / "x").write_text("")),
+    ],
+    ids=["a file", "a link", "a folder"],
+)
+def test_what_prepares_a_release_says_nothing_of_its_environment(releases: Any, plant: Callable[[Path], Any]) -> None:
+    """Root's own command starts with it (ExecStartPre=+nft), and would load a library that it names."""
+    add(releases, "1", prepare=lambda folder: plant(folder / "release.env"))
+    file = releases.folder / "1" / "release.env"
+    assert not file.is_symlink()
+    assert file.read_text().splitlines()[1:] == ['APP_RELEASE="1"']
+    assert (releases.folder / "1" / "main.js").read_text() == "1"
 
 
 def test_a_note_leaves_the_release_intact(releases: Any) -> None:

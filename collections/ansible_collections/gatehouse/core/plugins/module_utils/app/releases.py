@@ -44,6 +44,15 @@ def acting_as(account: pwd.struct_passwd) -> Iterator[None]:
         os.setgroups(groups)
 
 
+def cleared(place: Path) -> Path:
+    """Return a path at which there is nothing any more, whatever was there; no link is followed."""
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
+    return place
+
+
 class Releases:
     """`<root>/<name>/releases/<id>`, a record `<id>.json` beside each, and the links `current` and `previous`."""
 
@@ -144,10 +153,12 @@ class Releases:
         try:
             fresh = temporary / "release"
             unpack(archive, fresh, release_time(sha256))
-            (fresh / "release.env").write_text(environment_file({"APP_RELEASE": release}))
             for path in record.get("shared", []):
                 self.share(fresh, path)
             prepare(fresh)
+            # Whatever the archive or what prepared it has there: it is the environment of a unit whose first command is
+            # root's, and the loader would take a library from it.
+            cleared(fresh / "release.env").write_text(environment_file({"APP_RELEASE": release}))
             for path in record.get("shared", []):
                 self.own(fresh, path)
             # Others than root and the application have no business in its code.
@@ -165,11 +176,7 @@ class Releases:
     def share(self, fresh: Path, path: str) -> None:
         """Link a path of a release that is being unpacked to what all releases share, made if it is not there."""
         self.make_shared(path)
-        place = fresh / path
-        if place.is_dir() and not place.is_symlink():
-            shutil.rmtree(place)
-        else:
-            place.unlink(missing_ok=True)
+        place = cleared(fresh / path)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(os.path.relpath(self.home / "shared" / path, self.folder / fresh.name / Path(path).parent))
 
