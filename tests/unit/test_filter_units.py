@@ -116,6 +116,35 @@ def test_what_an_environment_file_cannot_hold(filters: Filters, variable: Any, m
     assert error.value.message == message
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "accepted"),
+    [
+        ("LD_PRELOAD", "libjemalloc.so.2", True),
+        ("LD_PRELOAD", "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2:libx.so", True),
+        ("LD_LIBRARY_PATH", "/usr/local/lib:/opt/oracle/lib", True),
+        ("LD_BIND_NOW", "1", True),
+        ("LDAP_URL", "ldaps://10.0.0.5/", True),
+        ("LD_PRELOAD", "/srv/shop/current/lib/own.so", False),
+        ("LD_PRELOAD", "libx.so /var/lib/shop/own.so", False),
+        ("LD_PRELOAD", "/usr/../srv/shop/current/own.so", False),
+        ("LD_PRELOAD", "lib/own.so", False),
+        ("LD_AUDIT", "/run/own.so", False),
+        ("LD_LIBRARY_PATH", "lib", False),
+        ("LD_LIBRARY_PATH", "/usr/lib:", False),
+        ("LD_LIBRARY_PATH", "/usrlocal", False),
+        ("GCONV_PATH", "/var/lib/shop", False),
+    ],
+)
+def test_no_variable_has_root_load_the_applications_code(
+    filters: Filters, name: str, value: str, accepted: bool
+) -> None:
+    if accepted:
+        assert filters("environment_variable")({name: value}) == {name: value}
+        return
+    with pytest.raises(AnsibleFilterError, match="it has the loader of root's own command"):
+        filters("environment_variable")({name: value})
+
+
 def test_preflight_refuses_it_where_it_is_written(filters: Filters) -> None:
     spec = ROOT / "roles" / "app" / "meta" / "argument_specs.yml"
     options = yaml.safe_load(spec.read_text())["argument_specs"]["main"]["options"]

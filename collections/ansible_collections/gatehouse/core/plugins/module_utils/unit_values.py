@@ -26,6 +26,9 @@ _TAKEN = {
 _BESIDE = ("-migrate", "-prepare", "-run", "-standby")
 _PROCESS = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Variables by which ld.so(8) and iconv load code, and folders that are root's on every host.
+_LOADER = re.compile(r"LD_.*|GCONV_PATH")
+_OF_THE_HOST = re.compile(r"/(usr|lib|lib32|lib64|opt)(/|$)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+~-]{0,63}")
 _INSIDE = re.compile(r"[0-9A-Za-z._+~@-]+(/[0-9A-Za-z._+~@-]+)*")
@@ -126,6 +129,15 @@ def unit_percent(value: Any) -> str:
     return str(value)
 
 
+def _of_the_host(name: str, content: str) -> bool:
+    """Return whether a variable of the loader names only what root installed: paths, or names that it looks up."""
+    words = re.split(r"[:;\s]", content)
+    bare = name not in ("GCONV_PATH", "LD_LIBRARY_PATH")
+    return all(
+        (bare and "/" not in word) or (_OF_THE_HOST.match(word) and ".." not in word.split("/")) for word in words
+    )
+
+
 def environment_variable(value: Any) -> dict[str, Any]:
     """Return {name: value} of one environment variable, as its file can hold it: text or an integer.
 
@@ -139,4 +151,10 @@ def environment_variable(value: Any) -> dict[str, Any]:
         raise InputError("the value is no text and no integer", "it in quotes, as the program expects it")
     if isinstance(content, str) and _CONTROL.search(content):
         raise InputError("the value has a control character", "it without, beside newlines and tabs")
+    if _LOADER.fullmatch(str(name)) and not _of_the_host(str(name), str(content)):
+        raise InputError(
+            "it has the loader of root's own command in the unit take what the application may have written",
+            "libraries of the host, such as libjemalloc.so.2 or /usr/lib/x.so, or set it in a script that starts the "
+            "application",
+        )
     return dict(value)
