@@ -243,7 +243,9 @@ def test_the_journal_has_all_units_and_what_gatehouse_did(logs: Any, journalctl:
             "MESSAGE": "shop: link 1.0",
             "SYSLOG_IDENTIFIER": "gatehouse",
             "_SYSTEMD_UNIT": "session-1.scope",
+            "_UID": "0",
         },
+        {"at": NOON + 4.5, "MESSAGE": "shop: link 2.0", "SYSLOG_IDENTIFIER": "gatehouse", "_UID": "995"},
         {"at": NOON + 5, "MESSAGE": "gatehouse shop may not connect: DST=10.9.9.9", "_TRANSPORT": "kernel"},
         {"at": NOON + 6, "MESSAGE": "usb 1-1: new device", "_TRANSPORT": "kernel"},
         {"at": NOON + 601, "MESSAGE": "too late"},
@@ -255,6 +257,7 @@ def test_the_journal_has_all_units_and_what_gatehouse_did(logs: Any, journalctl:
         ("shop", "h\ufffdi"),
         ("shop.worker@1", "systemd: Started."),
         ("gatehouse", "shop: link 1.0"),
+        ("shop", "shop: link 2.0"),
         ("kernel", "gatehouse shop may not connect: DST=10.9.9.9"),
     ]
     asked = calls.read_text().splitlines()[-1]

@@ -21,7 +21,7 @@ ACCESS_TIME = re.compile(rb'^\{"time":"([^"]{19,32})"')
 ACCESS_EPOCH = re.compile(rb'"epoch":(\d+\.\d+)')
 ERROR_TIME = re.compile(rb"^(\d{4})/(\d\d)/(\d\d) (\d\d):(\d\d):(\d\d) ")
 ERROR = re.compile(r"^\S+ \S+ (\[\w+\]) \d+#\d+: (?:\*(\d+) )?(.*)$", re.DOTALL)
-FIELDS = "MESSAGE,_SYSTEMD_UNIT,UNIT,SYSLOG_IDENTIFIER,_TRANSPORT"
+FIELDS = "MESSAGE,_SYSTEMD_UNIT,UNIT,SYSLOG_IDENTIFIER,_TRANSPORT,_UID"
 
 Entry = tuple[float, str, str, bool, bool]
 
@@ -241,7 +241,8 @@ class Reader:
             if not found or (self.options["applications"] and found[1] not in self.options["applications"]):
                 return None
             source = "kernel"
-        elif message(fields.get("SYSLOG_IDENTIFIER")) == "gatehouse":
+        elif message(fields.get("SYSLOG_IDENTIFIER")) == "gatehouse" and message(fields.get("_UID")) == "0":
+            # An application may call itself so too, in its own unit.
             source = "gatehouse"
             names = tuple(f"{name}: " for name in self.options["applications"])
             if self.only and not text.startswith(names):
