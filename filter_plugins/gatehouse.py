@@ -91,6 +91,7 @@ OTHERS: tuple[Callable[..., Any], ...] = (
     logs.log_lines,
     logs.log_query,
     logs.log_remarks,
+    logs.log_requests,
     logs.log_selection,
     members.private_addresses,
     members.upstream_members,

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from ansible_collections.gatehouse.core.plugins.module_utils.answers import FOREIGN
 
 NOW = "2026-11-29T10:30:00+01:00"
 Filters = Callable[[str], Callable[..., Any]]
@@ -103,6 +104,36 @@ def test_remarks_say_what_is_not_there(filters: Filters) -> None:
     ]
     nothing = "nothing between 1970-01-01T01:00:00.000+01:00 and 1970-01-01T01:00:09.000+01:00"
     assert filters("log_remarks")({"web2": {"entries": []}}, {"since": 0, "until": 9}) == [nothing]
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"entries": [[1e300, "shop", "x", False, False]]},
+        {"entries": [[float("nan"), "shop", "x", False, False]]},
+        {"entries": [["now", "shop", "x", False, False]]},
+        {"entries": [[1.5, "shop", "x"]]},
+        {"entries": [[1.5, None, "x", False, False]]},
+        {"entries": 5},
+        {"entries": [], "clock_offset": "fast"},
+        {"entries": [], "clock_offset": float("inf")},
+    ],
+)
+def test_a_host_that_lies_keeps_nobodys_lines_back(filters: Filters, lie: dict[str, Any]) -> None:
+    hosts = {"web1": lie, "web2": {"entries": [[2.0, "shop", "well", False, False]]}}
+    assert [line.split()[-1] for line in filters("log_lines")(hosts)] == ["well"]
+    assert filters("log_remarks")(hosts, {"since": 0, "until": 9}) == [f"web1: no lines, {FOREIGN}"]
+
+
+def test_a_proxy_that_lies_sends_no_host_through_all_its_logs(filters: Filters) -> None:
+    true = {"since": 5.0, "until": 8.0, "method": "GET", "uri": "/", "upstream": "10.0.0.1:443", "connection": "7"}
+    lies: list[Any] = [
+        {**true, "since": "x"}, {**true, "until": 1e300}, {**true, "until": -1.0}, {**true, "until": 99999.0}, 5,
+        {"since": 5.0}, {**true, "since": 9.0},
+    ]  # fmt: skip
+    said: dict[str, Any] = {f"proxy{number}": {"requests": [lie]} for number, lie in enumerate(lies)}
+    said |= {"honest": {"requests": [{**true, "more": 1}] * 50}, "away": {"unreachable": True}}
+    assert filters("log_requests")(said, {"since": 0.0, "until": 10.0}) == [true] * 20
 
 
 def test_an_application_has_members_and_sites(filters: Filters) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.gatehouse.core.plugins.module_utils.answers import FOREIGN
 
 Filters = Callable[[str], Callable[..., Any]]
 
@@ -129,6 +131,51 @@ def test_a_member_is_shown_as_each_proxy_sees_it(document: Any, table: Any) -> N
     assert lines[place + 2] == "      proxy2: Connection refused"
     assert "shop.service is failed (exit-code), started again 4 times since 2001-09-09" in lines[place + 3]
     assert lines[-1] == "3 members: 2 in, 1 out; 2 problems"
+
+
+def lies(answer: Any) -> Iterator[Any]:
+    """Yield an answer with each value of it in turn replaced by what no module of ours returns."""
+    keys = list(answer) if isinstance(answer, dict) else range(len(answer)) if isinstance(answer, list) else ()
+    for key in keys:
+        for lie in (*lies(answer[key]), 5, "x", ["x"], {}, 1e300, float("nan"), True):
+            changed = copy.copy(answer)
+            changed[key] = lie
+            yield changed
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("proxy1", "__proxy_status"), ("proxy1", "__rollout_report"), ("proxy1", "__certificate_state"),
+        ("shop2", "__app_status"),
+    ],
+)  # fmt: skip
+def test_a_host_that_lies_is_a_row_like_the_others(document: Any, table: Any, name: str, key: str) -> None:
+    honest = proxy(GOOD, GOOD, GOOD) if name == "proxy1" else host()
+    told = list(lies(honest[key]))
+    assert len(told) > 10
+    for lie in told:
+        found = document(**{name: {**honest, key: lie}})
+        assert json.loads(json.dumps(found)) == found
+        assert table(found)[-1].startswith("3 members: ")
+        assert all(one["reachable"] for one in found["proxies"] if one["name"] != name)
+
+
+def test_an_answer_that_is_none_is_named(document: Any, table: Any) -> None:
+    lie = host()
+    lie["__app_status"]["since"] = 1e300
+    found = document(shop2=lie)
+    assert found["problems"] == [f"shop2: {FOREIGN}"]
+    assert any(FOREIGN[:60] in line for line in table(found))
+
+
+def test_a_page_that_a_host_names_is_a_path(filters: Filters) -> None:
+    endpoints = [{"member": "shop1", "upstream": "shop"}]
+    for path in ("/up", "x", "/\r\nX: y", "/\u00e9", 5, "http://elsewhere/"):
+        said = host()
+        said["__app_status"]["gate"]["path"] = path
+        [found] = filters("gated_endpoints")(endpoints, {"shop": ["shop1"]}, {"shop1": said})
+        assert bool(found["gate"]) is (path == "/up"), path
 
 
 def test_a_drained_member_says_by_whom(document: Any, table: Any) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
+from ansible_collections.gatehouse.core.plugins.module_utils.answers import FOREIGN, MOMENT, shaped
 from ansible_collections.gatehouse.core.plugins.module_utils.members import joined
 from ansible_collections.gatehouse.core.plugins.module_utils.text import visible_line
 
@@ -19,6 +20,14 @@ _REQUEST = re.compile(r"[A-Za-z0-9._-]{8,128}")
 _MOST_LINES = 100000
 _REMEDY = "write -10m, -2h, 02:00, 2026-11-29 or 2026-11-29T02:00"
 CLOCK_TOLERANCE = 1.0  # seconds
+_ENTRY = (MOMENT, str, str, bool, bool)
+_FOUND = {"entries": [_ENTRY]}
+# What the proxies know of a request, for the hosts that answered it; a lie must not send those through all their logs.
+_KNOWN = {
+    "since": MOMENT, "until": MOMENT, "method": str, "uri": str, "upstream": str, "connection": str,
+}  # fmt: skip
+_MOST_REQUESTS = 20
+_LONGEST_REQUEST = 86400  # seconds
 
 
 def _moment(text: str, now: datetime) -> float | None:
@@ -104,6 +113,21 @@ def log_selection(app: Any, upstreams: Any, sites: Any) -> dict[str, list[str]]:
     }
 
 
+def log_requests(hosts: Mapping[str, Any], query: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what the proxies know of the request that is asked for, as far as it can be true.
+
+    `hosts`: {proxy: what host_logs returned}; `query`: what `log_query` returned.
+    """
+    said = [one for found in hosts.values() if shaped(found, {"requests": [_KNOWN]}) for one in found["requests"]]
+    inside = [
+        one
+        for one in said
+        if query["since"] - 1 <= one["until"] <= query["until"] + 1
+        and 0 <= one["until"] - one["since"] <= _LONGEST_REQUEST
+    ]
+    return [{key: one[key] for key in _KNOWN} for one in inside][:_MOST_REQUESTS]
+
+
 def _written(moment: float, whole: bool = False) -> str:
     """Return a time as ISO 8601 in the controller's time zone, without the milliseconds where they are not known."""
     local = datetime.fromtimestamp(moment).astimezone()
@@ -118,7 +142,8 @@ def log_lines(hosts: Mapping[str, Any]) -> list[str]:
     entries = [
         (float(moment), str(host), str(source), str(text), bool(near), bool(whole))
         for host, found in hosts.items()
-        for moment, source, text, near, whole in (found or {}).get("entries", ())
+        if shaped(found, _FOUND)
+        for moment, source, text, near, whole in found["entries"]
     ]
     entries.sort(key=itemgetter(0))
     width = max((len(entry[1]) for entry in entries), default=0)
@@ -144,6 +169,9 @@ def _remarks(hosts: Mapping[str, Any], query: Mapping[str, Any]) -> Iterator[str
         if not found or "entries" not in found:
             said = " ".join(str((found or {}).get("msg", "it was not asked")).rpartition("over ssh: ")[2].split())
             yield f"{host}: no lines, it cannot be reached: {visible_line(said.removeprefix('Task failed: '))}"
+            continue
+        if not shaped({"clock_offset": 0, **found}, {**_FOUND, "clock_offset": float}):
+            yield f"{host}: no lines, {FOREIGN}"
             continue
         entries = found["entries"]
         lines += len(entries)

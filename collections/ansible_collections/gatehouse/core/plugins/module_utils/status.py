@@ -7,18 +7,42 @@ reached has `unreachable` there, and is a row like the others.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.gatehouse.core.plugins.module_utils.answers import FOREIGN, MOMENT, shaped
 from ansible_collections.gatehouse.core.plugins.module_utils.members import joined
 from ansible_collections.gatehouse.core.plugins.module_utils.text import visible_line
 
 Part = dict[str, Any]
 
-_REGISTERED = ("machine", "__app_status", "__certificate_state", "__proxy_status", "__rollout_report")
+_UNIT = {
+    **dict.fromkeys(("unit", "state", "substate", "result"), str), "restarts": int, "since": MOMENT, "next": MOMENT,
+}  # fmt: skip
+_CERTIFICATE = {
+    **dict.fromkeys(("name", "end", "issuer"), str), "days_left": int,
+    **dict.fromkeys(("revoked", "key_matches"), bool),
+}  # fmt: skip
+_GATE = {"path": str, "status": int, "body": str}
+_PATH = re.compile(r"/[!-~]*")
+_ANSWER = {
+    **dict.fromkeys(("member", "upstream", "problem"), str), "status": int, "ms": int,
+}  # fmt: skip
+# What is read of a host, and the shape that it has.
+_REGISTERED: dict[str, Any] = {
+    "machine": str,
+    "__app_status": {"release": str, "since": MOMENT, "gate": Mapping, "units": [_UNIT]},
+    "__certificate_state": {"certificates": [_CERTIFICATE], "missing": [{"name": str, "reason": str}]},
+    "__proxy_status": {
+        **dict.fromkeys(("state", "version", "serves"), str), **dict.fromkeys(("started", "since"), MOMENT),
+        "upstreams": {str: {str: str}},
+    },
+    "__rollout_report": {"members": [_ANSWER]},
+}  # fmt: skip
 
 
 def rollout_locks(folder: Any) -> list[Part]:
@@ -43,9 +67,9 @@ def gated_endpoints(endpoints: Any, apps: Mapping[str, Any], hostvars: Mapping[s
 
     def gate(host: Any) -> Part:
         found = hostvars[host].get("__app_status")
-        return (
-            {} if _refusal(found) else {key: found["gate"][key] for key in ("path", "status", "body") if found["gate"]}
-        )
+        if _refusal(found) or not shaped(found, {"gate": _GATE}) or not _PATH.fullmatch(found["gate"]["path"]):
+            return {}
+        return {key: found["gate"][key] for key in _GATE}
 
     gates = {
         str(app): {str(host): found for host in hosts or () if (found := gate(host))} for app, hosts in apps.items()
@@ -63,7 +87,12 @@ def _read(hostvars: Mapping[str, Any], hosts: Iterable[str]) -> dict[str, Part]:
     for host in hosts:
         if host not in found and host in hostvars:
             variables = hostvars[host]
-            found[host] = {name: variables.get(name) for name in _REGISTERED if variables.get(name) is not None}
+            said = {name: variables.get(name) for name in _REGISTERED if variables.get(name) is not None}
+            found[host] = {
+                name: one if name == "machine" or _refusal(one) or shaped(one, _REGISTERED[name])
+                else {"failed": True, "msg": FOREIGN}
+                for name, one in said.items()
+            }  # fmt: skip
             answers = found[host].get("__rollout_report", {}).get("members", ())
             found[host]["answers"] = {(str(one["member"]), str(one["upstream"])): one for one in answers}
     return found
