@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.gatehouse.core.plugins.module_utils.answers import FOREIGN
 
 from .conftest import load
 
@@ -81,6 +82,16 @@ def test_the_newest_records_are_read(logs: Path) -> None:
     assert ([one["request_id"] for one in found], whole) == (["r3", "r4"], False)
 
 
+def test_a_file_without_an_end_is_not_read_to_it(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers of nginx own the folder: one that was taken over writes what it likes there."""
+    monkeypatch.setattr(records, "LARGEST", 1 << 17)
+    with (logs / "waf" / "2026-11-29.json").open("wb") as file:
+        file.write(f"{json.dumps(record(1))}\n".encode())
+        file.truncate(1 << 40)
+    found, whole = records.records_since(NOW - 86400, 10)
+    assert ([one["request_id"] for one in found], whole) == (["r1"], False)
+
+
 def test_no_link_is_followed(logs: Path) -> None:
     write(logs / "elsewhere", record())
     (logs / "waf" / "2026-11-29.json").symlink_to(logs / "elsewhere")
@@ -108,6 +119,31 @@ def report(*found: dict[str, Any], good: dict[str, int] | None = None, complete:
 
 def pasted(text: str) -> list[dict[str, Any]]:
     return [yaml.safe_load(line)[0] for line in text.splitlines() if line.strip().startswith("- {")]
+
+
+LOOKUP = "/{{ lookup('pipe', 'id') }}"
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"path": LOOKUP}, {"host": "a\x1b[2J"}, {"request_id": "<b>"}, {"method": "A B"}, {"visitor": "ann bob"},
+        {"hits": [["942100", f"ARGS:{LOOKUP}"]]}, {"hits": [["942100; x", "ARGS:q"]]}, {"hits": [[942100, "ARGS:q"]]},
+        {"hits": [["942100"]]}, {"hits": 5}, {"time": 10**30}, {"time": "now"}, {"refused": "no"},
+    ],
+)  # fmt: skip
+def test_what_a_proxy_makes_up_is_neither_shown_nor_pasted(lie: dict[str, Any]) -> None:
+    true = {key: value for key, value in record(2).items() if key != "client"}
+    said = {"records": [{"visitor": "ann", **true}, {"visitor": "ann", **true, **lie}], "good": {"ann": 9}}
+    proxies = {"proxy1": {**said, "complete": True}, "proxy2": {"records": 5}, "proxy3": {"msg": "away"}}
+    text = str(reports.waf_report(proxies, SITES, RULES))
+    assert f"proxy1: {FOREIGN}, as to 1 request\nproxy2: {FOREIGN}\nproxy3: {FOREIGN}" in text
+    assert pasted(text) == [
+        {"rule": 942100, "parameter": "q", "path": "/find", "why": "1 request of 1 likely person, 2026-11-29"}
+    ]
+    assert "lookup" not in text
+    assert text.isprintable() or "\x1b" not in text
+    assert "<b>" not in reports.waf_page(proxies, SITES, RULES)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from ansible_collections.gatehouse.core.plugins.module_utils.answers import FOREIGN, MOMENT, shaped
+
 # Classes of CRS whose rules all have one tag: several rules at one place are taken away together.
 _TAGS = {
     "930": "attack-lfi", "931": "attack-rfi", "932": "attack-rce", "933": "attack-injection-php", "941": "attack-xss",
@@ -32,6 +34,17 @@ _ITEM = re.compile(r"\barray_\d+|\[\d+\]")
 # Answers to requests that no rule objected to, from which on a visitor is taken for a person.
 _GOOD = 3
 _METHOD_RULE = "911100"
+# What waf_log.lua writes. Operators paste what is made of it into an inventory, where `{{` is a template: nothing else
+# that a proxy says gets there.
+_WORDS = {
+    "request_id": re.compile(r"[\w.:/%@+,=~?-]{0,128}", re.ASCII),
+    "host": re.compile(r"[\w.:/%@+,=~?-]{0,128}", re.ASCII),
+    "method": re.compile(r"[\w.:/%@+,=~?-]{0,16}", re.ASCII),
+    "path": re.compile(r"[\w.:/%@+,=~*?-]{0,200}", re.ASCII),
+    "visitor": re.compile(r"\w{1,64}", re.ASCII),
+}
+_RULE = re.compile(r"[0-9]{1,9}")
+_VARIABLE = re.compile(r"[A-Z_]+(:[\w.:/\[\]*?-]*)?|\?", re.ASCII)
 
 
 def _site_of(host: str, sites: Sequence[Mapping[str, Any]]) -> str:
@@ -124,13 +137,31 @@ def _groups(records: Iterable[Mapping[str, Any]], sites: Sequence[Mapping[str, A
     return list(found.values())
 
 
+def _is_record(record: Any) -> bool:
+    """Return whether a proxy's word has the shape of a record, so that it can be shown and pasted."""
+    if not shaped(record, {"time": MOMENT, "refused": bool, "hits": [(str, str)], **dict.fromkeys(_WORDS, str)}):
+        return False
+    hits = all(_RULE.fullmatch(rule) and _VARIABLE.fullmatch(variable) for rule, variable in record["hits"])
+    return hits and all(pattern.fullmatch(record[name]) for name, pattern in _WORDS.items())
+
+
 def _merge(proxies: Mapping[str, Mapping[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, int], list[str]]:
-    """Return the records of all proxies, the good answers of each visitor, and the proxies that could not read all."""
-    records = [record for said in proxies.values() for record in said["records"]]
+    """Return the records of all proxies, the good answers of each visitor, and a sentence for what is missing."""
+    records: list[dict[str, Any]] = []
     good: Counter[str] = Counter()
-    for said in proxies.values():
+    remarks = []
+    for name, said in sorted(proxies.items()):
+        if not shaped(said, {"records": [Mapping], "good": {str: int}, "complete": bool}):
+            remarks.append(f"{name}: {FOREIGN}")
+            continue
+        found = [record for record in said["records"] if _is_record(record)]
+        records += found
         good.update(said["good"])
-    return records, dict(good), sorted(name for name, said in proxies.items() if not said["complete"])
+        if len(found) < len(said["records"]):
+            remarks.append(f"{name}: {FOREIGN}, as to {_count(len(said['records']) - len(found), 'request')}")
+        elif not said["complete"]:
+            remarks.append(f"{name}: more than the report reads; ask for less with since")
+    return records, dict(good), remarks
 
 
 def _message(rule: str, rules: Mapping[Any, Mapping[str, Any]]) -> str:
@@ -194,7 +225,7 @@ def waf_report(
     proxies: Mapping[str, Mapping[str, Any]], sites: Sequence[Mapping[str, Any]], rules: Mapping[Any, Mapping[str, Any]]
 ) -> str:
     """Return the report as text. `proxies`: {name: result of waf_records}; `rules`: {number: {message, paranoia}}."""
-    records, good, cut = _merge(proxies)
+    records, good, remarks = _merge(proxies)
     people = _people(records, good)
     lines = []
     groups = _in_order(_groups(records, sites), people)
@@ -211,8 +242,7 @@ def waf_report(
                 lines += [f"  {title}", ""]
             for group in chosen:
                 lines += [f"  {line}" for line in _lines_of(group, people, rules)] + [""]
-    lines += [f"{name}: more than the report reads; ask for less with since" for name in cut]
-    return "\n".join([*lines, _verdict(records, people)])
+    return "\n".join([*lines, *remarks, _verdict(records, people)])
 
 
 def _plot(records: Sequence[Mapping[str, Any]]) -> str:

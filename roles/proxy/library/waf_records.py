@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,8 @@ ACCESS = Path("/var/log/nginx")
 DAY_FILE = re.compile(r"(\d{4}-\d{2}-\d{2})\.json")
 AGO = re.compile(r"-(\d{1,4})([dhm])")
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+LARGEST = 64 << 20  # bytes of one day; waf_log.lua writes half of that, and nginx's workers own the folder
+LONGEST = 1 << 16  # bytes of a line
 UNITS = {"d": 86400, "h": 3600, "m": 60}
 FIELDS = {"time": int, "request_id": str, "client": str, "host": str, "method": str, "path": str, "refused": bool}
 
@@ -104,9 +107,9 @@ def lines_of(path: Path) -> Iterator[bytes]:
         try:
             if path.suffix == ".gz":
                 with gzip.open(file) as unpacked:
-                    yield from unpacked
+                    yield from iter(partial(unpacked.readline, LONGEST), b"")
             else:
-                yield from file
+                yield from iter(partial(file.readline, LONGEST), b"")
         except (OSError, EOFError):  # a packed file whose end is missing
             return
 
@@ -131,13 +134,18 @@ def records_since(begin: float, most: int) -> tuple[list[dict[str, Any]], bool]:
     names = [path.name for path in FOLDER.iterdir()] if FOLDER.is_dir() else []
     days = [match[1] for match in map(DAY_FILE.fullmatch, names) if match]
     found: deque[dict[str, Any]] = deque(maxlen=most)
-    count = 0
+    count, whole = 0, True
     for day in sorted(day for day in days if day >= first):
+        left = LARGEST
         for line in lines_of(FOLDER / f"{day}.json"):
+            left -= len(line)
+            if left < 0:
+                whole = False
+                break
             if (record := record_of(line)) and record["time"] >= begin:
                 found.append(record)
                 count += 1
-    return list(found), count <= most
+    return list(found), whole and count <= most
 
 
 def visitor_of(client: str, agent: str) -> str:
