@@ -15,6 +15,7 @@ from estate import Estate
 
 Burgle = Callable[[str], str]
 METADATA = "169.254.169.254"
+WELL = "for try in $(seq 100); do curl -sf http://127.0.0.1:3000/healthz && exit; sleep 0.2; done; exit 1"
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,13 @@ def test_what_prepares_a_release_is_confined(host: Host) -> None:
     # Afterwards it is root's, and nobody else's to change.
     assert host.check_output(f"stat -c '%U %a' {release}planted") == "root 755"
     assert host.check_output(f"find {release} ! -type l '(' ! -user root -o -perm /7022 ')'") == ""
+
+
+def test_what_prepares_a_release_gives_root_no_environment(host: Host) -> None:
+    """It wrote to release.env, with which the unit's commands start: root's own is the first (ExecStartPre=+nft)."""
+    assert host.check_output("ls /srv/burglar/current/planted-environment") != ""
+    assert "LD_" not in host.check_output("cat /srv/burglar/current/release.env")
+    assert host.check_output("find /etc -name 'planted*'") == ""
 
 
 def test_a_migration_is_confined(host: Host) -> None:
@@ -196,3 +204,36 @@ def test_what_ran_before_there_were_rules_is_put_back(host: Host, burgle: Burgle
 def test_others_are_not_its_to_read(burgle: Burgle) -> None:
     for path in ("/etc/gatehouse", "/etc/ssl/gatehouse", "/run/gatehouse", "/run/lock", "/root"):
         assert "denied" in burgle(f"ls {shlex.quote(path)}"), path
+
+
+@pytest.fixture
+def controllers(estate: Estate, host: Host) -> None:
+    """Let the host's systemd write to the controllers of processes and memory, as where it is no container's.
+
+    Where control groups are of version 1, podman mounts them for reading only; of version 2 they are delegated.
+    """
+    mount = "mount -t cgroup -o rw,nosuid,nodev,noexec,$one cgroup /sys/fs/cgroup/$one"
+    estate.inside("burglar1").check_output(
+        f"test -e /sys/fs/cgroup/cgroup.controllers || for one in pids memory; do {mount} || exit; done"
+    )
+    host.check_output("systemctl daemon-reexec; systemctl restart burglar")
+    host.check_output(WELL)
+
+
+@pytest.mark.usefixtures("controllers")
+def test_limits_are_in_force(host: Host) -> None:
+    forks = "exec 2>$STATE_DIRECTORY/forks; for one in $(seq 1100); do sleep 60 & done; echo as many as it liked >&2"
+    host.run(f"curl -s --max-time 25 -d {shlex.quote(forks)} http://127.0.0.1:3000/")
+    try:
+        assert "Cannot fork" in host.check_output("cat /var/lib/burglar/forks")
+    finally:
+        host.run("pkill -u burglar -x sleep")
+        host.check_output(WELL)
+    host.check_output("systemctl set-property --runtime burglar MemoryMax=200M")
+    try:
+        said = host.run("curl -s --max-time 25 -d 'head -c 1G /dev/zero | tail' http://127.0.0.1:3000/").stdout
+        # Killed by itself, or with all of the unit, which systemd then starts anew.
+        assert '"status":0' not in said
+        host.check_output(WELL)
+    finally:
+        host.check_output("systemctl revert burglar")
