@@ -172,7 +172,17 @@ def test_the_same_rule_may_be_at_two_places_and_another_needs_its_own_name() -> 
 
 
 @pytest.mark.parametrize(
-    ("form", "text"), [("waf_text", "%{tx.x}"), ("waf_text", "a\nb"), ("waf_regex", "("), ("waf_regex", "^(a+)+$")]
+    ("form", "text"),
+    [
+        ("waf_text", "%{tx.x}"),
+        ("waf_text", "a\nb"),
+        ("waf_regex", "("),
+        ("waf_regex", "^(a+)+$"),
+        ("waf_text", "a\\"),
+        ("waf_text", r'a\" "id:1,pass'),
+        ("waf_regex", r"a\\"),
+        ("waf_regex", r"\""),
+    ],
 )
 def test_what_no_rule_can_look_for_is_refused(form: str, text: str) -> None:
     with pytest.raises(AnsibleFilterError):

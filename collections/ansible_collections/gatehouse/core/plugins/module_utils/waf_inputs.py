@@ -16,6 +16,7 @@ from .input_error import InputError
 
 _PARAMETER = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,128}")
 _TEXT = re.compile(r"[ -~]{1,200}")
+_OPEN_END = re.compile(r'\\(?:"|$)')
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}/[a-z0-9][a-z0-9.+-]{0,63}")
 
 
@@ -35,6 +36,12 @@ def waf_text(value: Any) -> str:
         raise InputError(
             f"{json.dumps(value, default=str)} is no text that a rule can look for",
             "up to 200 characters of printable ASCII without %{",
+        )
+    # ModSecurity takes a quote after any backslash for a part of the text: the rule would not end where it does.
+    if _OPEN_END.search(value):
+        raise InputError(
+            f"{json.dumps(value)} has a backslash before a quote or at its end, where a rule's text would not end",
+            "\\x5c in its place, in matches",
         )
     return str(value)
 
