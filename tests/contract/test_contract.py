@@ -183,3 +183,12 @@ def test_decisions_are_numbered_in_one_form() -> None:
         assert headings[0].startswith(f"# {int(path.name[:3])}. ")
         assert headings[1:] == ["## Context", "## Decision", "## Consequence"]
         assert f"[{headings[0].split('. ', 1)[1]}](docs/decisions/{path.name})" in mapped
+
+
+def test_no_task_lasts_for_ever() -> None:
+    """A host that hangs holds up nobody for longer: the last net, below the deadlines of each step."""
+    shown = run(
+        "ansible-config", "dump", "--only-changed", "--format", "json", ANSIBLE_CONFIG=str(ROOT / "ansible.cfg")
+    )
+    settings = {one["name"]: one["value"] for one in json.loads(shown.stdout) if "name" in one}
+    assert 0 < settings["TASK_TIMEOUT"] <= 900
