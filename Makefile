@@ -17,8 +17,8 @@ ORDERED := $(patsubst %,molecule-%,$(LONGEST) $(filter-out $(LONGEST),$(SCENARIO
 # One more than there are cores, because scenarios wait for their hosts too. What one prints stays together, all are run even
 # if one fails, and they start when the images are there that they share.
 LANES = $(MAKE) --no-print-directory --jobs=$$(($$(nproc) + 1)) --output-sync=target --keep-going IMAGES=images
-# An environment other than the lab is rehearsed: its inventory, but the lab's keys and made-up secrets.
-REHEARSAL := $(if $(filter lab,$(ENV)),,-e @.lab/$(ENV)/connection.yml)
+# An environment that is no lab itself is rehearsed: its inventory, but the lab's keys and made-up secrets.
+REHEARSAL := $(if $(wildcard inventories/$(ENV)/group_vars/all/lab.yml),,-e @.lab/$(ENV)/connection.yml)
 
 .PHONY: help lab new scenario lab-up lab-down lint unit render contract molecule images test mutate bench bench-proxy lock docs clean
 .DEFAULT_GOAL := help
@@ -26,7 +26,7 @@ REHEARSAL := $(if $(filter lab,$(ENV)),,-e @.lab/$(ENV)/connection.yml)
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-lab: lab-up ## Bring an inventory to life here and run site.yml on it (ENV=lab, or ENV=prod: a rehearsal)
+lab: lab-up ## Bring an inventory to life here and run site.yml on it (ENV=lab, ENV=small: one machine, or ENV=prod: a rehearsal)
 	@.ci/step "Make the environment '$(ENV)' so" "The message above says what is wrong. Then: make lab ENV=$(ENV)" \
 	  ansible-playbook site.yml -i $(ENV) $(REHEARSAL)
 	@cat .lab/$(ENV)/urls.txt
