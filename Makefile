@@ -31,9 +31,10 @@ lab: lab-up ## Bring an inventory to life here and run site.yml on it (ENV=lab, 
 	  ansible-playbook site.yml -i $(ENV) $(REHEARSAL)
 	@cat .lab/$(ENV)/urls.txt
 
-new: .venv/ready ## Write an environment of your own: ENV=mine DOMAIN=example.org APP=shop RUNTIME=python (PROXIES, HOSTS)
+# HOST from make's own words: shells export one that is something else.
+new: .venv/ready ## Write an environment of your own: ENV=mine HOST=203.0.113.7 DOMAIN=example.org APP=~/src/shop (RUNTIME, PROXIES, HOSTS)
 	@ansible-playbook playbooks/new.yml -i localhost, -e 'env="$(ENV)"' -e 'domain="$(DOMAIN)"' -e 'application="$(APP)"' \
-	  -e 'runtime="$(RUNTIME)"' -e 'proxies="$(PROXIES)"' -e 'application_hosts="$(HOSTS)"'
+	  -e 'runtime="$(RUNTIME)"' -e 'host="$(if $(filter command,$(origin HOST)),$(HOST))"' -e 'proxies="$(PROXIES)"' -e 'application_hosts="$(HOSTS)"'
 	@ansible-playbook playbooks/preflight.yml -i inventories/$(ENV) \
 	  || echo "Fill in what is listed above, then rehearse it: make lab ENV=$(ENV)"
 
