@@ -45,8 +45,8 @@ ORDER = [
 ]  # fmt: skip
 HEAD = """# Inputs
 
-Every input that an environment may set, with its default and an example. `make docs` writes this page from the roles' specs;
-`ansible-doc -t role -r roles <role>` shows the same with every word. What is in `inventories/wiring.yml` is a
+Every input that an environment may set, with its default and an example. `make docs` writes this page from the roles'
+specs; `ansible-doc -t role -r roles <role>` shows the same with every word. What is in `inventories/wiring.yml` is a
 default too. Inputs that only the project's own roles and playbooks set are [at the end](#internal-inputs).
 
 An input can be written for all hosts (`group_vars/all/`), for a group (`group_vars/proxies/`,
@@ -153,7 +153,7 @@ def default_of(option: Mapping[str, Any]) -> str:
 
 
 def example_of(name: str, key: str, option: Mapping[str, Any]) -> str:
-    """Return the example of a public input, as a line of YAML where it is written: in an application's entry by its key."""
+    """Return the example of a public input as it is written: in an application's entry by its key."""
     if name not in EXAMPLES and option.get("type") != "bool":
         raise SystemExit(f"{name} has no example: write one to tests/tools/input_examples.yml")
     value = EXAMPLES[name] if name in EXAMPLES else not option["default"]
