@@ -19,6 +19,9 @@ ORDERED := $(patsubst %,molecule-%,$(LONGEST) $(filter-out $(LONGEST),$(SCENARIO
 LANES = $(MAKE) --no-print-directory --jobs=$$(($$(nproc) + 1)) --output-sync=target --keep-going IMAGES=images
 # An environment that is no lab itself is rehearsed: its inventory, but the lab's keys and made-up secrets.
 REHEARSAL := $(if $(wildcard inventories/$(ENV)/group_vars/all/lab.yml),,-e @.lab/$(ENV)/connection.yml)
+# An encrypted vault is read with the inventory, although a rehearsal needs nothing of it.
+VAULT := $(shell [ -n "$$ANSIBLE_VAULT_PASSWORD_FILE" ] || ! head -c 14 inventories/$(ENV)/group_vars/all/vault.yml 2>/dev/null \
+  | grep -q ANSIBLE_VAULT || echo --ask-vault-pass)
 
 .PHONY: help lab new scenario lab-up lab-down lint unit render contract molecule images test mutate bench bench-proxy lock docs clean
 .DEFAULT_GOAL := help
@@ -28,7 +31,7 @@ help: ## List the targets
 
 lab: lab-up ## Bring an inventory to life here and run site.yml on it (ENV=lab, ENV=small: one machine, or ENV=prod: a rehearsal)
 	@.ci/step "Make the environment '$(ENV)' so" "The message above says what is wrong. Then: make lab ENV=$(ENV)" \
-	  ansible-playbook site.yml -i $(ENV) $(REHEARSAL)
+	  ansible-playbook site.yml -i $(ENV) $(REHEARSAL) $(VAULT)
 	@cat .lab/$(ENV)/urls.txt
 
 # HOST from make's own words: shells export one that is something else.
@@ -43,11 +46,11 @@ scenario: .venv/ready ## Write a scenario with an example test: NAME=proxies
 
 lab-up: .venv/ready ## Boot the containers only
 	@.ci/step "Boot the lab of '$(ENV)'" "The message above says what is missing. To start afresh: make lab-down ENV=$(ENV)" \
-	  ansible-playbook playbooks/lab_up.yml -i $(ENV)
+	  ansible-playbook playbooks/lab_up.yml -i $(ENV) $(VAULT)
 
 lab-down: .venv/ready ## End a lab and leave nothing behind (ENV=lab)
 	@.ci/step "Remove the lab of '$(ENV)'" "What is left: podman ps --all --filter label=gatehouse.lab=$(ENV)" \
-	  ansible-playbook playbooks/lab_down.yml -i $(ENV)
+	  ansible-playbook playbooks/lab_down.yml -i $(ENV) $(VAULT)
 
 # While the images are made, the lanes go on to what needs none; what is left of that fills them at the end.
 test: .venv/ready ## Run every test
