@@ -17,8 +17,11 @@ ORDERED := $(patsubst %,molecule-%,$(LONGEST) $(filter-out $(LONGEST),$(SCENARIO
 # One more than there are cores, because scenarios wait for their hosts too. What one prints stays together, all are run even
 # if one fails, and they start when the images are there that they share.
 LANES = $(MAKE) --no-print-directory --jobs=$$(($$(nproc) + 1)) --output-sync=target --keep-going IMAGES=images
-# An environment other than the lab is rehearsed: its inventory, but the lab's keys and made-up secrets.
-REHEARSAL := $(if $(filter lab,$(ENV)),,-e @.lab/$(ENV)/connection.yml)
+# An environment that is no lab itself is rehearsed: its inventory, but the lab's keys and made-up secrets.
+REHEARSAL := $(if $(wildcard inventories/$(ENV)/group_vars/all/lab.yml),,-e @.lab/$(ENV)/connection.yml)
+# An encrypted vault is read with the inventory, although a rehearsal needs nothing of it.
+VAULT := $(shell [ -n "$$ANSIBLE_VAULT_PASSWORD_FILE" ] || ! head -c 14 inventories/$(ENV)/group_vars/all/vault.yml 2>/dev/null \
+  | grep -q ANSIBLE_VAULT || echo --ask-vault-pass)
 
 .PHONY: help lab new scenario lab-up lab-down lint unit render contract molecule images test mutate bench bench-proxy lock docs clean
 .DEFAULT_GOAL := help
@@ -26,14 +29,15 @@ REHEARSAL := $(if $(filter lab,$(ENV)),,-e @.lab/$(ENV)/connection.yml)
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-lab: lab-up ## Bring an inventory to life here and run site.yml on it (ENV=lab, or ENV=prod: a rehearsal)
+lab: lab-up ## Bring an inventory to life here and run site.yml on it (ENV=lab, ENV=small: one machine, or ENV=prod: a rehearsal)
 	@.ci/step "Make the environment '$(ENV)' so" "The message above says what is wrong. Then: make lab ENV=$(ENV)" \
-	  ansible-playbook site.yml -i $(ENV) $(REHEARSAL)
+	  ansible-playbook site.yml -i $(ENV) $(REHEARSAL) $(VAULT)
 	@cat .lab/$(ENV)/urls.txt
 
-new: .venv/ready ## Write an environment of your own: ENV=mine DOMAIN=example.org APP=shop RUNTIME=python (PROXIES, HOSTS)
+# HOST from make's own words: shells export one that is something else.
+new: .venv/ready ## Write an environment of your own: ENV=mine HOST=203.0.113.7 DOMAIN=example.org APP=~/src/shop (RUNTIME, PROXIES, HOSTS)
 	@ansible-playbook playbooks/new.yml -i localhost, -e 'env="$(ENV)"' -e 'domain="$(DOMAIN)"' -e 'application="$(APP)"' \
-	  -e 'runtime="$(RUNTIME)"' -e 'proxies="$(PROXIES)"' -e 'application_hosts="$(HOSTS)"'
+	  -e 'runtime="$(RUNTIME)"' -e 'host="$(if $(filter command,$(origin HOST)),$(HOST))"' -e 'proxies="$(PROXIES)"' -e 'application_hosts="$(HOSTS)"'
 	@ansible-playbook playbooks/preflight.yml -i inventories/$(ENV) \
 	  || echo "Fill in what is listed above, then rehearse it: make lab ENV=$(ENV)"
 
@@ -42,11 +46,11 @@ scenario: .venv/ready ## Write a scenario with an example test: NAME=proxies
 
 lab-up: .venv/ready ## Boot the containers only
 	@.ci/step "Boot the lab of '$(ENV)'" "The message above says what is missing. To start afresh: make lab-down ENV=$(ENV)" \
-	  ansible-playbook playbooks/lab_up.yml -i $(ENV)
+	  ansible-playbook playbooks/lab_up.yml -i $(ENV) $(VAULT)
 
 lab-down: .venv/ready ## End a lab and leave nothing behind (ENV=lab)
 	@.ci/step "Remove the lab of '$(ENV)'" "What is left: podman ps --all --filter label=gatehouse.lab=$(ENV)" \
-	  ansible-playbook playbooks/lab_down.yml -i $(ENV)
+	  ansible-playbook playbooks/lab_down.yml -i $(ENV) $(VAULT)
 
 # While the images are made, the lanes go on to what needs none; what is left of that fills them at the end.
 test: .venv/ready ## Run every test

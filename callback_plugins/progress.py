@@ -351,6 +351,9 @@ class Progress(Guarded):
             name += " [CHECK MODE]"
         self._display.display(name)
 
+    def v2_playbook_on_no_hosts_matched(self) -> None:
+        """Say nothing: one machine has no host for the plays of others, and Ansible's words look like a mistake."""
+
     def v2_playbook_on_include(self, included_file: Any) -> None:
         """Say nothing: the tasks that are included say what they change."""
 

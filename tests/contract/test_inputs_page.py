@@ -6,6 +6,8 @@ import importlib.util
 import re
 from pathlib import Path
 
+from ansible_collections.gatehouse.core.plugins.module_utils.specs import spec_problems
+
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "inputs_page.py"
 SPEC = importlib.util.spec_from_file_location("inputs_page", TOOL)
 assert SPEC
@@ -35,6 +37,20 @@ def test_an_input_is_public_or_internal_and_never_both() -> None:
         every = {name for point in points.values() for name in point.get("options") or {}}
         assert set(public[role]).isdisjoint(internal[role])
         assert set(public[role]) | set(internal[role]) == every
+
+
+def test_every_public_input_has_an_example_that_it_accepts() -> None:
+    public, _ = inputs_page.inputs()
+    options = {name: option for role in public.values() for name, option in role.items()}
+    needed = {name for name, option in options.items() if option.get("type") != "bool"}
+    assert set(inputs_page.EXAMPLES) == needed
+    problems = {}
+    for name, value in inputs_page.EXAMPLES.items():
+        assert value != options[name].get("default"), name
+        # What a variable will be is seen in an environment.
+        if "{{" not in str(value) and (found := spec_problems(value, options[name], name)):
+            problems[name] = found
+    assert not problems
 
 
 def test_what_pages_and_environments_name_is_public() -> None:

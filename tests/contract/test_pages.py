@@ -75,7 +75,7 @@ class Inventory:
         shutil.copytree(ROOT / "inventories" / "prod", self.root, symlinks=True)
         (self.root / "vault.example.yml").unlink()
         (root / "wiring.yml").symlink_to(ROOT / "inventories" / "wiring.yml")
-        self.vault = dict.fromkeys(("vault_passphrase", "vault_storefront_secret_key"), "f3b1a7d2c95e480b6d")
+        self.vault = dict.fromkeys(("vault_passphrase", "vault_storefront_secret_key"), "f3b1a7d2c95e480b6d17a2e4")
 
     def read(self, name: str) -> Any:
         return yaml.safe_load((self.root / name).read_text()) if (self.root / name).exists() else {}
@@ -88,7 +88,7 @@ class Inventory:
         """Put what a block says where its first line says."""
         content, where = yaml.safe_load(block.text), block.first.removeprefix("# ")
         for name in re.findall(r"\bvault_\w+", block.text):
-            self.vault[name] = "$5$saltsalt$" + "a" * 43 if name.endswith("_hash") else "f3b1a7d2c95e480b6d"
+            self.vault[name] = "$5$saltsalt$" + "a" * 43 if name.endswith("_hash") else "f3b1a7d2c95e480b6d17a2e4"
         if where.startswith("hosts.yml"):
             self.write("hosts.yml", {**self.read("hosts.yml"), **content})
         elif where.startswith("a host of hosts.yml"):

@@ -16,6 +16,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "inputs.md"
+EXAMPLES: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("input_examples.yml").read_text())
 # What the wiring, a playbook or a runtime sets, and an operator may set all the same.
 PUBLIC = {
     "app_address", "app_fastcgi_script", "app_migrate_command", "app_web_server_user", "base_held_units",
@@ -44,9 +45,9 @@ ORDER = [
 ]  # fmt: skip
 HEAD = """# Inputs
 
-Every input that an environment may set, with its default. `make docs` writes this page from the roles' specs;
-`ansible-doc -t role -r roles <role>` shows the same with every word. What is in `inventories/wiring.yml` is a
-default too.
+Every input that an environment may set, with its default and an example. `make docs` writes this page from the roles'
+specs; `ansible-doc -t role -r roles <role>` shows the same with every word. What is in `inventories/wiring.yml` is a
+default too. Inputs that only the project's own roles and playbooks set are [at the end](#internal-inputs).
 
 An input can be written for all hosts (`group_vars/all/`), for a group (`group_vars/proxies/`,
 `group_vars/<application>/`) or beside a host in `hosts.yml`. One that has a key is written into the application's entry
@@ -77,9 +78,10 @@ proxy_client_max_body_size: 50m
 | `member` | beside a host: what is special about it in its pool ([upstreams.md](upstreams.md#members)) |
 """
 TAIL = """
-## Not to be set
+## Internal inputs
 
-The wiring, the playbooks and the runtimes set these; they are described in the specs for whoever changes the project.
+Not to be set in an inventory: the wiring, the playbooks and the runtimes set these. They are described in the specs for
+whoever changes the project.
 
 """
 
@@ -150,6 +152,17 @@ def default_of(option: Mapping[str, Any]) -> str:
     return f"`{json.dumps(option['default'], ensure_ascii=False)}`".replace("|", "\\|")
 
 
+def example_of(name: str, key: str, option: Mapping[str, Any]) -> str:
+    """Return the example of a public input as it is written: in an application's entry by its key."""
+    if name not in EXAMPLES and option.get("type") != "bool":
+        raise SystemExit(f"{name} has no example: write one to tests/tools/input_examples.yml")
+    value = EXAMPLES[name] if name in EXAMPLES else not option["default"]
+    for part in reversed((key or name).split(".")):
+        value = {part: value}
+    text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1000, allow_unicode=True)
+    return f"`{text.strip()[1:-1]}`".replace("|", "\\|")
+
+
 def rows(path: str, key: str | None, options: Mapping[str, Any]) -> Iterator[str]:
     """Yield a row for each option, and after it those within it.
 
@@ -157,6 +170,7 @@ def rows(path: str, key: str | None, options: Mapping[str, Any]) -> Iterator[str
     """
     for name, option in options.items():
         cells = [f"`{path}{name}`", *([] if key is None else [key and f"`{key}`"]), type_of(option), default_of(option)]
+        cells.append("" if path else example_of(name, key or "", option))
         yield f"| {' | '.join([*cells, text_of(option.get('description') or '')])} |"
         below = f"{path}{name}[]." if option.get("elements") == "dict" else f"{path}{name}."
         yield from rows(below, None if key is None else "", option.get("options") or {})
@@ -165,7 +179,7 @@ def rows(path: str, key: str | None, options: Mapping[str, Any]) -> Iterator[str
 def section(role: str, options: Mapping[str, Any], title: str) -> str:
     """Return the section of a role."""
     begin = ENTRY.get(role)
-    columns = ["input", *([] if begin is None else ["key in its entry"]), "type", "default", "is"]
+    columns = ["input", *([] if begin is None else ["key in its entry"]), "type", "default", "example", "is"]
     lines = [f"## `{role}`", "", f"{title}.", "", f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     for name, option in options.items():
         key = None if begin is None else begin + name.removeprefix(f"{role}_")

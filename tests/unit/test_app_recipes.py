@@ -230,7 +230,7 @@ def test_a_package_that_is_source_only_is_built_without_the_network(
             f"quaint==1.0 \\\n    --hash=sha256:{hashlib.sha256(source).hexdigest()}\n"
             f"leaning==1.0 --hash=sha256:{hashlib.sha256(wheel).hexdigest()}\n"
         )
-        found = made("python", python_app_source_packages=["quaint"], python_app_python_versions=[version])
+        found = made("python", python_app_source_packages=["quaint"], python_app_versions=[version])
         build = builder.Build({**options, **found, "commands": found.pop("install")})
         build.run()
         assert content(build, f"lib/python{version}/quaint.py") == "network = False\n"

@@ -284,7 +284,7 @@ def test_tools_of_a_checkout_below_tmp_are_found(monkeypatch: pytest.MonkeyPatch
 def test_without_bubblewrap_nothing_is_built(
     builder: Any, operator: Operator, estate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert estate.check() == (False, "estate of 4 hosts, 1 site, 1 upstream: no problem found")
+    assert estate.check() == (False, "environment of 4 hosts, 1 site, 1 upstream: no problem found")
     monkeypatch.setattr(sandbox, "_PATHS", (str(operator.root),))
     said = "an application is built in a sandbox, and this controller has no bubblewrap"
     remedy = "install it (apt-get install bubblewrap), or build elsewhere and write app_archive"

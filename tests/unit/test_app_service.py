@@ -144,7 +144,7 @@ def test_uv_install_command() -> None:
     assert words[:3] == ["uv", "pip", "install"]
     assert words[words.index("--target") + 1] == "lib/python3.13"
     assert {"--require-hashes", "--only-binary"} <= set(words)
-    with pytest.raises(ValueError, match=r"python_app_python_versions has 3.1: write the version as text"):
+    with pytest.raises(ValueError, match=r"python_app_versions has 3.1: write the version as text"):
         uv_install_command(3.1, "x", "y")
 
 
@@ -154,7 +154,7 @@ def test_the_script_that_runs_python_names_the_missing_version(tmp_path: Path) -
     run = [shutil.which("sh") or "/bin/sh", str(tmp_path / "bin" / "python"), "-c", "import own; print(own.NAME)"]
     done = subprocess.run(run, cwd="/", capture_output=True, text=True, check=False)
     assert done.returncode == 78
-    version = re.search(r"add '(3\.\d+)' to python_app_python_versions", done.stderr)
+    version = re.search(r"add '(3\.\d+)' to python_app_versions", done.stderr)
     assert version
     # With it, the release's own packages are found from any folder.
     (tmp_path / "lib" / f"python{version[1]}").mkdir(parents=True)

@@ -220,7 +220,7 @@ def test_each_application_has_a_line_in_the_report() -> None:
     ]
     failures = {"wiki": "wiki 3.0 failed on wiki1:\nstatus 500\nand more", "cart": f"a\nb\nc\ncart {UNCHANGED[5:]}"}
     assert pure("rollout_report")(plans, failures) == [
-        "shop 2.0 runs on shop1, shop2: moved over were shop1",
+        "shop 2.0 runs on shop1, shop2; switched in this run: shop1",
         "blog 1.0 runs on blog1 already: nothing was changed",
         "wiki failed: wiki 3.0 failed on wiki1:\n  status 500",
         f"cart failed: a\n  b\n  cart {UNCHANGED[5:]}",

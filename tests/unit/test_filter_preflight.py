@@ -298,7 +298,7 @@ def test_every_problem_at_once_and_each_once(estate: Any) -> None:
     assert failed
     # Sorted by file and line, and the upstream's members, which the host without an address breaks, are not another.
     assert report.splitlines() == [
-        "estate of 4 hosts, 1 site, 1 upstream: 4 errors",
+        "environment of 4 hosts, 1 site, 1 upstream: 4 errors",
         "  1. app_version must be text, got 1.1",
         "     inventory/group_vars/apps/app.yml:2:14 (web1, web2)",
         "     -> write it in quotes",

@@ -290,7 +290,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
      "proxy_upstreams[0].tls.name has no meaning with transport: http, which is in plaintext (upstream shop);"
      " take it away, or write transport: mtls"),
     ({"proxy_upstreams.1": {**SOUND["proxy_upstreams"][0], "name": "Shop"}},
-     "proxy_upstreams[1].name Shop is shop in other letters, and nginx does not distinguish them; give each its own"
+     "proxy_upstreams[1].name Shop is shop in another case, which nginx ignores; give each its own"
      " name"),
     # one proxy
     ({"proxy_caches.1": {"name": "tls"}},

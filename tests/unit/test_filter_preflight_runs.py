@@ -21,7 +21,7 @@ HOSTS = "hosts.yml"
 
 
 def test_nothing_is_found_in_a_sound_estate(estate: Any) -> None:
-    assert estate.check() == (False, "estate of 4 hosts, 1 site, 1 upstream: no problem found")
+    assert estate.check() == (False, "environment of 4 hosts, 1 site, 1 upstream: no problem found")
 
 
 def test_a_value_from_another_variable_is_reported_where_it_is_written(estate: Any) -> None:
@@ -171,7 +171,7 @@ def test_warnings_do_not_fail(estate: Any) -> None:
     failed, report = estate.check()
     assert not failed
     assert report.splitlines() == [
-        "estate of 4 hosts, 1 site, 1 upstream: 1 warning",
+        "environment of 4 hosts, 1 site, 1 upstream: 1 warning",
         "  1. ansible_host 10.0.0.16 of host web2 is outside 10.0.0.0/28",
         "     inventory/hosts.yml:13:34 (web2)",
         "     -> write an address in 10.0.0.0/28",
@@ -296,7 +296,7 @@ def test_sixteen_hosts_more_take_little_more_work(estate: Any) -> None:
     few = min(work() for _ in range(3))
     more = "".join(f"            web{n}: {{private_address: 10.0.1.{n}}}\n" for n in range(3, 19))
     estate.edit(HOSTS, "            web1:", more + "            web1:")
-    assert estate.check() == (False, "estate of 20 hosts, 1 site, 1 upstream: no problem found")
+    assert estate.check() == (False, "environment of 20 hosts, 1 site, 1 upstream: no problem found")
     ratio = min(work() for _ in range(3)) / few
     assert ratio < 2, ratio
 
@@ -310,11 +310,11 @@ def test_as_people_run_it(estate: Any) -> None:
     assert output.count("inventory/hosts.yml:11:13") == 1
     assert output.count("app_name is missing, and the role app requires it") == 1
     assert "Traceback" not in output
-    assert "estate of 4 hosts, 1 site, 1 upstream: 2 errors" in output
+    assert "environment of 4 hosts, 1 site, 1 upstream: 2 errors" in output
 
 
 def test_as_people_run_it_when_all_is_well(estate: Any) -> None:
     status, output = estate.play("--limit", "proxies")
     assert status == 0, output
-    assert "msg: 'estate of 4 hosts, 1 site, 1 upstream: no problem found'" in output
+    assert "msg: 'environment of 4 hosts, 1 site, 1 upstream: no problem found'" in output
     assert "changed=0" in output

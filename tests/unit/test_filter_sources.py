@@ -73,7 +73,7 @@ GIT = {"repository": "/srv/shop.git", "ref": "v1"}
         (
             {"app_source_archive": {"location": "/srv/shop.tgz"}},
             [
-                "app_source_archive.sha256 is missing, so nobody could distinguish another archive from this one;"
+                "app_source_archive.sha256 is missing, so another archive would be taken for it;"
                 " write what `sha256sum` prints"
             ],
         ),

@@ -152,9 +152,9 @@ def lies(answer: Any) -> Iterator[Any]:
 )  # fmt: skip
 def test_a_host_that_lies_is_a_row_like_the_others(document: Any, table: Any, name: str, key: str) -> None:
     honest = proxy(GOOD, GOOD, GOOD) if name == "proxy1" else host()
-    told = list(lies(honest[key]))
-    assert len(told) > 10
-    for lie in told:
+    answers = list(lies(honest[key]))
+    assert len(answers) > 10
+    for lie in answers:
         found = document(**{name: {**honest, key: lie}})
         assert json.loads(json.dumps(found)) == found
         assert table(found)[-1].startswith("3 members: ")

@@ -134,7 +134,7 @@ def test_an_exclusion_holds_for_its_path_and_networks() -> None:
     assert "ctl:ruleRemoveTargetById=942100;ARGS:q" in leave
 
 
-def test_a_rule_of_ones_own_looks_where_it_is_told_to() -> None:
+def test_a_rule_of_ones_own_looks_where_it_is_meant_to() -> None:
     own: dict[str, Any] = {"name": "numbers", "parameter": "id", "matches": '[^0-9"]', "why": "x"}
     number = call("waf_own_rules", sites({"waf": {"refuse": [own]}})).popitem()[0]
     assert rules({"mode": "block", "refuse": [own]})[-1] == (

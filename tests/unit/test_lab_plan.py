@@ -179,6 +179,32 @@ def test_the_labs_own_ranges(changed: dict[str, str], messages: list[str]) -> No
 
 
 @pytest.mark.parametrize(
+    ("changed", "hosts", "found"),
+    [
+        ({}, [PROXY, WEB], ["10.20.0.1", "198.18.20.1"]),
+        # A laptop, or a machine of CI, on neither network.
+        (
+            {"controller_address": "192.0.2.9", "controller_edge_address": "192.0.2.9"},
+            [PROXY, WEB],
+            ["10.20.0.1", "198.18.20.1"],
+        ),
+        (
+            {"controller_address": "192.0.2.9", "controller_edge_address": "192.0.2.9"},
+            [host("web1", "198.18.20.1", public_address="198.18.20.1"), host("web2", "10.20.0.1")],
+            ["10.20.0.2", "198.18.20.2"],
+        ),
+        ({"controller_edge_address": "198.18.20.254"}, [PROXY], ["10.20.0.1", "198.18.20.254"]),
+    ],
+    ids=["on both", "on neither", "where hosts are first", "on another place"],
+)
+def test_the_controller_is_on_the_labs_networks(
+    changed: dict[str, str], hosts: list[dict[str, str]], found: list[str]
+) -> None:
+    controller = CONTROLLER | {name: ipaddress.IPv4Address(text) for name, text in changed.items()}
+    assert [str(one) for one in rules.controller_in_lab(RANGES, controller, hosts).values()] == found
+
+
+@pytest.mark.parametrize(
     ("hosts", "messages"),
     [
         ([PROXY, WEB, CLIENT], []),

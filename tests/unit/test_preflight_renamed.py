@@ -31,7 +31,14 @@ def found(judge: Callable[..., list[dict[str, Any]]], *arguments: Any) -> list[t
 
 @pytest.mark.parametrize(
     ("name", "new"),
-    [("flask_app_target", "python_app_target"), ("lab_name", "environment_name"), ("lab_names", ""), ("flask_ap", "")],
+    [
+        ("flask_app_target", "python_app_target"),
+        ("flask_app_python_versions", "python_app_versions"),
+        ("python_app_python_versions", "python_app_versions"),
+        ("lab_name", "environment_name"),
+        ("lab_names", ""),
+        ("flask_ap", ""),
+    ],
 )
 def test_a_name_of_before_has_a_new_one(name: str, new: str) -> None:
     assert new_name(name, TABLE["variables"]) == new
@@ -85,12 +92,13 @@ def test_loose_variables_move_into_an_entry() -> None:
 
 @pytest.mark.parametrize("runtime", ["flask", "python"])
 def test_an_entry_of_before_is_answered_key_by_key(runtime: str) -> None:
-    entry = {"name": "shop", "runtime": runtime, "flask": {"target": "a:b"}}
-    known, roles = ["app_name", "python_app_target"], ["app", "python_app"]
+    entry = {"name": "shop", "runtime": runtime, "flask": {"target": "a:b", "python_versions": ["3.13"]}}
+    known, roles = ["app_name", "python_app_target", "python_app_versions"], ["app", "python_app"]
     path = ["applications", 0]
     wanted = [([*path, "flask"], "was renamed to python", "write python")]
     if runtime == "flask":
         wanted.append(([*path, "runtime"], "flask was renamed to python", "write python"))
+    wanted.append(([*path, "python", "python_versions"], "was renamed to versions", "write versions"))
     assert found(application_problems, [entry], known, roles, {"shop": ["shop1"]}, TABLE) == wanted
 
 

@@ -339,6 +339,11 @@ def test_plays_are_counted(once: Callable[..., Screen]) -> None:
     assert screen.status == 0
 
 
+def test_a_play_without_hosts_is_its_name_alone(tmp_path: Path) -> None:
+    text = playbook({"Here": "[{debug: {msg: hello}, run_once: true}]"}) + "- {name: There, hosts: 'all:!all'}\n"
+    assert on_terminal(tmp_path, text).lines[:-1] == ["[1/2] Here", "  hello", "[2/2] There"]
+
+
 def test_recap_is_one_line(once: Callable[..., Screen]) -> None:
     line = timeless(once().lines[-1])
     assert line == "2 of 2 hosts changed: a, b; failures rescued: a, b; failures ignored: a (N s)"

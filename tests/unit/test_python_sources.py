@@ -1,4 +1,4 @@
-"""How sources of Python packages are fetched: by their sums, not run, and with no account told to others."""
+"""How sources of Python packages are fetched: by their sums, not run, and with no account sent to others."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_what_a_build_requires_is_no_option_path_or_address(
     assert not (tmp_path / "asked").exists()
 
 
-def test_an_account_is_told_to_its_own_host_alone(sources: Any, index: Any) -> None:
+def test_an_account_is_sent_to_its_own_host_alone(sources: Any, index: Any) -> None:
     account = f"Basic {b64encode(b'ann:secret').decode()}"
     other = index(b"content")
     first = index(elsewhere=f"http://{other.place}")

@@ -36,7 +36,7 @@ short_description: Compare the certificates on a host with those requested
 description:
   - Reads C(<path>/<name>/fullchain.pem) and C(privkey.pem) for every request. Changes nothing.
   - One of source acme is issued by the internal CA as well until there is another one, which is then left alone.
-  - Works without the Python library cryptography, and then only distinguishes what is there from what is not.
+  - Works without the Python library cryptography, and then only says what is there and what is not.
 options:
   path:
     description: The folder with one folder for each certificate.

@@ -17,6 +17,7 @@ from ansible_collections.gatehouse.core.plugins.module_utils.lab_rules import (
     Host,
     Network,
     address_problems,
+    controller_in_lab,
     name_problems,
     network_problems,
     range_problems,
@@ -85,6 +86,10 @@ run_options: {description: Options that a container needs on this machine, type:
 outdated_images: {description: Images of other recipes that no other lab uses, type: list, returned: success}
 addresses: {description: The address on which each host's SSH answers, type: dict, returned: success}
 acme_address: {description: The address of the ACME authority; empty if there is none, type: str, returned: success}
+controller:
+  description: Where the hosts see this machine, if that is elsewhere than the inventory says, by the variable.
+  type: dict
+  returned: success
 """
 
 LABEL = "gatehouse.lab"
@@ -265,15 +270,16 @@ def main() -> None:
     if problems:
         _fail(module, problems)
     ranges = {name: value for name, value in settings.items() if isinstance(value, Network)}
-    controller = {name: value for name, value in settings.items() if isinstance(value, ipaddress.IPv4Address)}
-    problems = network_problems(ranges, controller)
-    if problems:
-        _fail(module, problems)
-
+    named = {name: value for name, value in settings.items() if isinstance(value, ipaddress.IPv4Address)}
     empty = dict.fromkeys(("ansible_host", "private_address", "public_address"), "")
     hosts = [
         {**empty, **host, "release": host.get("release") or module.params["release"]} for host in module.params["hosts"]
     ]
+    controller = controller_in_lab(ranges, named, hosts)
+    problems = network_problems(ranges, controller)
+    if problems:
+        _fail(module, problems)
+
     # Hosts that no inventory has stand at the end of the edge's range, the client last.
     acme = module.params["acme"]
     own = {name: str(ranges["edge_network"][place]) for name, place in ((client, -2), (acme, -3)) if name}
@@ -283,6 +289,10 @@ def main() -> None:
         for name, address in own.items()
     ]
     problems += address_problems(hosts, ranges, controller)
+    # Where every host has one address, that of the public, there is no private network.
+    places = {place for host in hosts for _, place, _ in stands_on(host)}
+    ranges = {name: one for name, one in ranges.items() if name.removesuffix("_network") in places}
+    seen = controller if "private" in places else dict.fromkeys(controller, controller["controller_edge_address"])
     networks = _json(module, "podman", "network", "ls", "--format", "json")
     problems += range_problems(ranges, networks, _json(module, "ip", "-4", "-json", "route"), lab)
     runtime = choose_runtime(
@@ -312,6 +322,7 @@ def main() -> None:
             "gateway": str(controller[gateway]),
         }
         for place, gateway in (("private", "controller_address"), ("edge", "controller_edge_address"))
+        if place in places
     ]
     everything = _json(module, "podman", "ps", "--all", "--format", "json")
     standing = [entry["Names"][0] for entry in everything if (entry.get("Labels") or {}).get(LABEL) == lab]
@@ -346,6 +357,7 @@ def main() -> None:
         outdated_images=outdated_images(images, everything, tag, lab, prepared_tag),
         addresses={host["name"]: host["ansible_host"] for host in hosts},
         acme_address=own.get(acme, ""),
+        controller={name: str(address) for name, address in seen.items()} if seen != named else {},
     )  # fmt: skip
 
 

@@ -58,7 +58,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             check(estate)
         problems = without_wiring(list(estate.problems.found.values()), estate.rootless)
         problems = sorted(problems, key=lambda problem: problem["order"])
-        report = problem_report(problems, [host.values for host in estate.hosts])
+        # Which machine a host is on is no input of a role, but counts.
+        values = [host.values | {name: host.raw[name] for name in {"machine"} & set(host.raw)} for host in estate.hosts]
+        report = problem_report(problems, values)
         result |= {"msg": report, "changed": False, "_ansible_verbose_always": True}
         if errors := sum(problem["level"] == "error" for problem in problems):
             raise _EstateRefusedError(f"errors in the inventory: {errors}, listed below", result=result)

@@ -11,7 +11,7 @@ if ! [ -d "$release/lib/python$python" ]; then
   done
 fi
 if ! [ -d "$release/lib/python$python" ]; then
-  echo "error: this release has no dependencies for Python $python: add '$python' to python_app_python_versions, or install" \
+  echo "error: this release has no dependencies for Python $python: add '$python' to python_app_versions, or install" \
     "the hosts' Python beside it." >&2
   exit 78
 fi

@@ -15,7 +15,7 @@ def uv_install_command(version: Any, platform: str, requirements: str, complete:
     `complete`: whether `requirements` has all that its packages depend on; else nobody looks for the rest.
     """
     if not isinstance(version, str) or not VERSION.fullmatch(version):
-        raise ValueError(f"python_app_python_versions has {version!r}: write the version as text, for example '3.13'")
+        raise ValueError(f"python_app_versions has {version!r}: write the version as text, for example '3.13'")
     words = ["uv", "pip", "install", "--quiet", "--target", f"lib/python{version}", "--python-version", str(version)]
     words += ["--python-platform", str(platform), "--only-binary", ":all:", "--require-hashes", "--link-mode", "copy"]
     return [*words, *(() if complete else ("--no-deps",)), "--requirements", str(requirements)]

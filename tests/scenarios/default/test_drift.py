@@ -105,7 +105,7 @@ def test_a_run_lets_a_host_serve_that_a_deployment_left_drained(estate: Estate) 
     run = estate.play("playbooks/deploy.yml", "--limit", "storefront3:proxies")
     assert run.returncode == 0, run.stdout
     assert "storefront3: undrained" in run.stdout
-    assert "moved over were storefront3" in " ".join(run.stdout.split())
+    assert "switched in this run: storefront3" in " ".join(run.stdout.split())
     assert not note.exists()
 
 

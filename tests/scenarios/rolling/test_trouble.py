@@ -104,7 +104,7 @@ def test_one_application_that_fails_stops_no_other(shop: Shop, load: Loading, ve
             run,
             "desk failed: desk1: [Errno 28] No space left on device",
             "desk was changed on no host: each of them serves what it served before.",
-            "runs on shop1, shop2, shop3: moved over were shop1, shop2, shop3",
+            "runs on shop1, shop2, shop3; switched in this run: shop1, shop2, shop3",
         )
         shop.assert_as_before("5.0.0")
         # Later, where its standby should start: what follows in the same run is done for the others, and for itself.
@@ -115,7 +115,7 @@ def test_one_application_that_fails_stops_no_other(shop: Shop, load: Loading, ve
         finally:
             desk.check_output("systemctl stop busy")
     seen.assert_nobody_noticed()
-    assert_refused(run, "desk failed: desk ", "shop 5.2.0-", "moved over were shop1, shop2, shop3")
+    assert_refused(run, "desk failed: desk ", "shop 5.2.0-", "switched in this run: shop1, shop2, shop3")
     after = run.stdout.partition("PLAY [Configure the applications' TLS endpoints]")[2]
     assert all(f"[{host}]" in after for host in ("desk1", *shop.hosts)), run.stdout
     shop.assert_as_before("5.2.0")

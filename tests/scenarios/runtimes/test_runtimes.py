@@ -85,7 +85,7 @@ def changed(tmp_path: Path) -> Path:
 
 def test_compiled_scripts_of_the_old_release_are_never_run(estate: Estate, ask: Ask, changed: Path) -> None:
     view = changed / "resources" / "views" / "tickets.blade.php"
-    # As long as before, so that neither time nor size distinguishes the files.
+    # As long as before, so that neither time nor size tells the files apart.
     view.write_text(view.read_text().replace("<h1>Tickets</h1>", "<h1>The bridge no 2</h1>"))
     sheet = changed / "public" / "tickets.css"
     sheet.write_text(sheet.read_text().replace("#eaf0ec", "#eaf0ed"))

@@ -55,6 +55,22 @@ def name_problems(lab: str, hosts: Sequence[Host], own: Mapping[str, str]) -> li
     return problems
 
 
+def controller_in_lab(
+    ranges: Mapping[str, Network], controller: Mapping[str, ipaddress.IPv4Address], hosts: Sequence[Host]
+) -> dict[str, ipaddress.IPv4Address]:
+    """Return the addresses that this machine has in a lab.
+
+    The controller of real hosts is often in none of their networks: in a lab it has the first free address of each.
+    """
+    taken = {address for host in hosts for _, _, address in stands_on(host)}
+    found = {}
+    for variable, address in controller.items():
+        network = ranges["edge_network" if "edge" in variable else "private_network"]
+        free = (one for one in network.hosts() if str(one) not in taken)
+        found[variable] = address if address in network else next(free, address)
+    return found
+
+
 def network_problems(ranges: dict[str, Network], controller: dict[str, ipaddress.IPv4Address]) -> list[str]:
     """Return one sentence for each of the lab's own ranges, or the controller's places in them, that cannot be."""
     problems = [

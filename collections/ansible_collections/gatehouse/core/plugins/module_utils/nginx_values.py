@@ -53,7 +53,7 @@ _LONGEST_SECONDS = 2**31 - 1
 
 
 def _shown(value: Any) -> str:
-    """Show `value` in an error: JSON distinguishes a number from text, and no Python class name gets in."""
+    """Show `value` in an error: JSON tells a number from text, and no Python class name gets in."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 80 else text[:77] + "..."
 

@@ -93,7 +93,7 @@ def rollout_report(plans: Sequence[Plan], failures: Mapping[str, str]) -> list[s
         mine = [plan for plan in plans if plan["app"] == app]
         moved = ", ".join(plan["host"] for plan in mine if plan["moves"])
         where = f"{app} {mine[0]['release']} runs on {', '.join(plan['host'] for plan in mine)}"
-        lines.append(f"{where}: moved over were {moved}" if moved else f"{where} already: nothing was changed")
+        lines.append(f"{where}; switched in this run: {moved}" if moved else f"{where} already: nothing was changed")
     for app, reason in failures.items():
         said = reason.splitlines()
         said = said[:2] + [line for line in said[2:] if line.endswith(_UNCHANGED)]

@@ -47,7 +47,9 @@ def address_problems(hosts: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
                         "give each host its own address",
                     )
                 )
-            problems += _outside(host, key, address, variables.get(f"{kind}_network"))
+            # A host may have one address, that which the public reaches.
+            if kind == "edge" or value != variables.get("public_address"):
+                problems += _outside(host, key, address, variables.get(f"{kind}_network"))
     return problems
 
 

@@ -13,11 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .. import applications
+from ..renamed import new_name
 from .problem import Problem, wrong
 from .renamed import renamed_value
 
 _LIST = "applications"
-_NONE_RENAMED: Mapping[str, Any] = {"keys": {}, "values": {"runtime": {}}}
+_NONE_RENAMED: Mapping[str, Any] = {"variables": {}, "keys": {}, "values": {"runtime": {}}}
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 # Groups that are never an application's.
 _NO_APPLICATIONS = ("all", "ungrouped", "proxies", "apps", "machines", "shared_machines")
@@ -63,7 +64,7 @@ def application_problems(
         present = {renamed["keys"].get(key, key): value for key, value in entry.items()}
         present |= {"runtime": renamed["values"]["runtime"].get(runtime, runtime)} if isinstance(runtime, str) else {}
         problems += _runtime(index, present, roles)
-        problems += _keys(index, present, known, roles)
+        problems += _keys(index, present, known, roles, renamed["variables"])
     return problems
 
 
@@ -98,7 +99,9 @@ def _runtime(index: int, entry: Mapping[str, Any], roles: Sequence[str]) -> Iter
         yield _problem([index, "runtime"], problem, f"write {near[0] if near else 'one of ' + ', '.join(runtimes)}")
 
 
-def _keys(index: int, entry: Mapping[str, Any], known: Sequence[str], roles: Sequence[str]) -> Iterator[Problem]:
+def _keys(
+    index: int, entry: Mapping[str, Any], known: Sequence[str], roles: Sequence[str], renamed: Mapping[str, str]
+) -> Iterator[Problem]:
     """Yield the keys of an entry that become no input of a role."""
     runtime = str(entry.get("runtime", ""))
     for section in (*applications.SECTIONS, applications.UPSTREAM, runtime):
@@ -116,6 +119,9 @@ def _keys(index: int, entry: Mapping[str, Any], known: Sequence[str], roles: Seq
             yield _problem([index, key], f"is of another runtime than {runtime or 'none'}", remedy)
             continue
         prefix = variable.removesuffix(key)
+        if new := new_name(variable, renamed).removeprefix(prefix):
+            yield _problem([index, *path], f"was renamed to {new}", f"write {new}")
+            continue
         if key.removeprefix(prefix) != key and key in known:
             yield _problem([index, *path], "has the role's prefix", f"write {key.removeprefix(prefix)}")
             continue

@@ -34,7 +34,7 @@ _FRAMING = (
     "connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 )  # fmt: skip
 _ANSWER_FRAMING = (*_FRAMING, "content-type", "date", "server")
-# Variables of which one distinguishes the sites of a shared cache.
+# Variables of which one tells the sites of a shared cache apart.
 _WHICH_SITE = re.compile(r"\$(host|http_host|server_name)\b")
 
 

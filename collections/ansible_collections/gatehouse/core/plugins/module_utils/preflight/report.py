@@ -52,14 +52,16 @@ def problem_report(problems: Sequence[Mapping[str, Any]], values: Sequence[Mappi
     variables.
     """
     sites, upstreams = _count(values, "proxy_sites"), _count(values, "proxy_upstreams")
-    size = f"{_plural(len(values), 'host')}, {_plural(sites, 'site')}, {_plural(upstreams, 'upstream')}"
+    # Applications that share a host are hosts of the inventory, and none that an operator has.
+    machines = {str(own.get("machine", number)) for number, own in enumerate(values)}
+    size = f"{_plural(len(machines), 'host')}, {_plural(sites, 'site')}, {_plural(upstreams, 'upstream')}"
     if not problems:
-        return f"estate of {size}: no problem found"
+        return f"environment of {size}: no problem found"
     parts = []
     for level in ("error", "warning"):
         if found := [problem for problem in problems if problem["level"] == level]:
             parts += [_plural(len(found), level), *(_block(*one) for one in enumerate(found, 1))]
-    return f"estate of {size}: " + "\n".join(parts)
+    return f"environment of {size}: " + "\n".join(parts)
 
 
 def without_wiring(problems: Sequence[Mapping[str, Any]], rootless: bool) -> list[dict[str, Any]]:

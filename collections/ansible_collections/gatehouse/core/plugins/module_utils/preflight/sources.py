@@ -17,7 +17,7 @@ from .problem import wrong
 _NEEDS = {
     "app_source_archive": {
         "location": ("there is no source", "a path or an address"),
-        "sha256": ("nobody could distinguish another archive from this one", "what `sha256sum` prints"),
+        "sha256": ("another archive would be taken for it", "what `sha256sum` prints"),
     },
     "app_source_git": {
         "repository": ("there is no source", "a path or an address"),

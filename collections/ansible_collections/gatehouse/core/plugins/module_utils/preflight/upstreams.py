@@ -31,7 +31,7 @@ def upstream_problems(upstreams: Any, hosts: Sequence[str] = ()) -> list[Problem
         found = [*_members(upstream, title, hosts), *_retries(upstream), *_times(upstream), *_verified(upstream, title)]
         owner = owners.setdefault(name.lower(), name)
         if owner != name:
-            text = f"{name} is {owner} in other letters, and nginx does not distinguish them"
+            text = f"{name} is {owner} in another case, which nginx ignores"
             found.append(wrong(["name"], text, "give each its own name"))
         problems += [{**one, "path": ["proxy_upstreams", index, *one["path"]]} for one in found]
     return problems
