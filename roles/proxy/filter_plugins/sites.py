@@ -40,6 +40,23 @@ def location_match(location: Mapping[str, Any]) -> str:
     return f"= {path}" if match == "exact" else path
 
 
+def location_methods(location: Mapping[str, Any]) -> list[str]:
+    """Return the methods that a location lets through; files are asked for with two of them. [] is any."""
+    methods = list(dict.fromkeys(location["methods"]))
+    return [one for one in methods if one in ("GET", "HEAD")] or ["GET"] if location["static"]["dir"] else methods
+
+
+def method_lists(sites: Iterable[Mapping[str, Any]]) -> list[list[str]]:
+    """Return each different list of methods that locations let through."""
+    lists = {tuple(location_methods(location)) for site in sites for location in site["locations"]} - {()}
+    return [list(one) for one in sorted(lists)]
+
+
+def methods_variable(methods: Sequence[str]) -> str:
+    """Return the name of the variable that is not empty for a method beyond these: `gatehouse_beyond_get_head`."""
+    return "gatehouse_beyond_" + "_".join(methods).lower().replace("-", "_")
+
+
 def rate_limit(limit: Mapping[str, Any]) -> str:
     """Return the arguments of `limit_req`: `zone=rate_login burst=5 nodelay`.
 
@@ -98,12 +115,13 @@ def page_templates(
 ) -> list[dict[str, Any]]:
     """Return the templates of `nginx_tree` that render the error pages of all sites: [{src, dest, vars}].
 
-    `pages`: {unavailable, maintenance, refused: what is on the pages that the role brings}; `guarded`: the sites
-    with an application firewall, which refuses with a page.
+    `pages`: {unavailable, missing, error, maintenance, refused: what is on the pages that the role brings}; `guarded`:
+    the sites with an application firewall, which refuses with a page.
     """
     templates = []
     for site in sites:
-        folder, own = f"pages/{site['name']}", {"unavailable": site["error_page"]}
+        folder = f"pages/{site['name']}"
+        own = {"unavailable": site["error_page"], "missing": "", "error": ""}
         if site["unavailable"] == "close":
             continue
         if site["maintenance"]["enabled"]:
@@ -241,6 +259,11 @@ def response_headers(
             "Content-Security-Policy",
             f"$gatehouse_csp_{variable_part(site['name'])}",
         ]
+    if site["content_security_policy_report_only"]:
+        headers["content-security-policy-report-only"] = [
+            "Content-Security-Policy-Report-Only",
+            f"$gatehouse_csp_trial_{variable_part(site['name'])}",
+        ]
     for header in own:
         headers[header["name"].lower()] = [header["name"], header["value"]]
     return sorted(headers.values())
@@ -310,6 +333,9 @@ class FilterModule:
             folders_without_slash,
             request_headers,
             fastcgi_parameters,
+            location_methods,
+            method_lists,
+            methods_variable,
             response_headers,
             hidden_headers,
             header_variable,
