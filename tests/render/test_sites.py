@@ -62,7 +62,12 @@ def test_a_policy_on_trial_is_reported_to_a_bounded_place(render: Render) -> Non
     trial = http.one("map", "$upstream_http_content_security_policy_report_only", "$gatehouse_csp_trial_shop")
     assert trial.block[1].args == ("default-src 'self'; report-uri /.gatehouse/csp-reports",)
     reports = place(http, "=", "/.gatehouse/csp-reports")
-    assert reports.arguments("limit_req") == [("zone=csp_reports", "burst=30", "nodelay")]
+    assert [one.args[0] for one in http.all("log_format")] == [
+        "gatehouse_csp",
+        "gatehouse_ascii",
+        "gatehouse_beyond_ascii",
+    ]
+    assert reports.arguments("limit_req")[0] == ("zone=csp_reports", "burst=30", "nodelay")
     assert reports.arguments("client_max_body_size") == [("8k",)]
     assert ("$server_name", "zone=csp_reports:1m", "rate=10r/m") in http.arguments("limit_req_zone")
 

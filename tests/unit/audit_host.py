@@ -78,6 +78,11 @@ server {
         proxy_ssl_certificate /etc/ssl/gatehouse/upstreams/fullchain.pem;
         proxy_pass https://shop;
     }
+    location = /.gatehouse/csp-reports {
+        if ($request_method != POST) { return 405; }
+        proxy_set_header Host csp-reports;
+        proxy_pass http://unix:/run/nginx-identity.sock:/;
+    }
     location /files/ {
         root /srv;
         location ~ "/[.](?!well-known/)" { return 404; }

@@ -117,7 +117,9 @@ def _addresses(host: Host) -> Verdict:
     def untold() -> Iterator[Finding]:
         for server in host.sites:
             for place in server.locations():
-                if place.has("proxy_pass") and not place.internal:
+                # Reports of browsers go to nginx itself.
+                reports = "/.gatehouse/csp-reports" in place.own.args
+                if place.has("proxy_pass") and not place.internal and not reports:
                     sent = {one.args[0].lower() for one in place.effective("proxy_set_header")}
                     missing = [name for name in ("X-Forwarded-For", "X-Real-IP") if name.lower() not in sent]
                     if missing:
