@@ -74,7 +74,7 @@ BROKEN: list[tuple[Facts, str, str]] = [
     (changed("nginx", "files", "keys", 0, "mode", to=0o644), "keys", "chmod 0600"),
     (changed("nginx", "files", "logs", 0, "mode", to=0o644), "log_access", "may be read by anybody"),
     (facts("$http_user_agent", ""), "log_details", "lacks the browser"),
-    (facts("access_log /var/log/nginx/access.log told;", "access_log off;"), "access_log", "are not logged"),
+    (facts("access_log /var/log/nginx/access.log whole;", "access_log off;"), "access_log", "are not logged"),
     (facts("error.log info;", "error.log crit;"), "error_log", "errors are lost"),
     (facts("error.log info;", "error.log;"), "error_log", "the level is error"),
     (changed("rotation", "files", "/etc/logrotate.d/nginx", to="/var/log/nginx/*.log {\nweekly\nrotate 1\n}"),

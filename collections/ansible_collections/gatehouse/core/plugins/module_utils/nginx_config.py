@@ -29,7 +29,7 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class Directive:
-    """One directive, where it stands (`file:line`), and what is in its braces."""
+    """One directive, its place (`file:line`), and what is in its braces."""
 
     name: str
     args: tuple[str, ...]

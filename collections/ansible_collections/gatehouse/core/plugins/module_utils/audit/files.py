@@ -14,7 +14,7 @@ LEAST_DAYS, MOST_DAYS = 14, 400
 _LOGS = ("access_log", "error_log")
 _LEVELS = ("debug", "info", "notice", "warn", "error", "crit", "alert", "emerg")
 # What a line of an access log says at least: when, who, what, and how it ended.
-_TOLD = {
+_LOGGED = {
     "the time": {"time_iso8601", "time_local", "msec"},
     "the visitor's address": {"remote_addr", "binary_remote_addr", "realip_remote_addr"},
     "what was asked": {"request", "request_uri", "uri"},
@@ -103,7 +103,7 @@ def _detailed(host: Host, server: Server) -> Iterator[Finding]:
         if one.args[0] == "off" or len(one.args) < 2 or one.args[1] not in formats:
             continue  # nginx's own format has them all
         written = host.sources(formats[one.args[1]])
-        for what, variables in _TOLD.items():
+        for what, variables in _LOGGED.items():
             if not variables & written:
                 yield server.label, f"the access log lacks {what}"
 

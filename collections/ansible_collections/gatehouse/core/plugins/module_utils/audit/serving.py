@@ -114,7 +114,7 @@ def _products(host: Host) -> Verdict:
 
 
 def _addresses(host: Host) -> Verdict:
-    def untold() -> Iterator[Finding]:
+    def unsaid() -> Iterator[Finding]:
         for server in host.sites:
             for place in server.locations():
                 # Reports of browsers go to nginx itself.
@@ -126,7 +126,7 @@ def _addresses(host: Host) -> Verdict:
                         yield place.where, f"the application does not get {' and '.join(missing)}"
 
     return (
-        judged(untold(), "in X-Forwarded-For and X-Real-IP")
+        judged(unsaid(), "in X-Forwarded-For and X-Real-IP")
         if host.sites
         else absent("the proxies say it, and it is passed on")
     )

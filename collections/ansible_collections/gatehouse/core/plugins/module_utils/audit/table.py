@@ -48,12 +48,12 @@ def waiver_text(row: Part) -> str:
 def _rows(host: Part) -> Iterator[Row]:
     for row in host["items"]:
         color = _COLORS.get(row["result"], PLAIN)
-        told = [f"{one['where']}: {one['what']}" for one in row["findings"][:_MOST]]
+        shown = [f"{one['where']}: {one['what']}" for one in row["findings"][:_MOST]]
         if len(row["findings"]) > _MOST:
-            told.append(f"and {len(row['findings']) - _MOST} more")
+            shown.append(f"and {len(row['findings']) - _MOST} more")
         if text := waiver_text(row):
-            told.append(text)
-        details = [(part, color) for text in told for part in textwrap.wrap(visible_line(text), WIDTH - 6)]
+            shown.append(text)
+        details = [(part, color) for text in shown for part in textwrap.wrap(visible_line(text), WIDTH - 6)]
         why = row["why"]
         if len(why) > _WIDEST and not row["findings"]:
             details = [(part, color) for part in textwrap.wrap(visible_line(why), WIDTH - 6)]
