@@ -19,6 +19,13 @@ def test_without_it_nothing_is_in_the_tree() -> None:
     assert not [path for path, text in files.items() if "modsecurity" in text or "_waf_" in text or "refused." in text]
 
 
+def test_what_the_firewall_knows_is_let_through_to_it(render: Any) -> None:
+    dav = site(waf={"mode": "block", "methods": ["GET", "PROPFIND"]})
+    server = render(proxy_sites=[dav], proxy_upstreams=UPSTREAMS).https_server("shop.test")
+    beyond = "$gatehouse_beyond_get_head_post_put_patch_delete_options_propfind"
+    assert server.one("location", "/").all("if", beyond)
+
+
 def test_the_core_rules_are_there_once(render: Any) -> None:
     sites = [site("one", waf={"mode": "block"}), site("two", waf={"mode": "detect"})]
     http = render(proxy_sites=sites, proxy_upstreams=UPSTREAMS)

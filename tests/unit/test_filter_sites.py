@@ -37,7 +37,8 @@ def location(**more: Any) -> dict[str, Any]:
 
 
 def site(**more: Any) -> dict[str, Any]:
-    return {"name": "shop", "allow": [], "deny": [], "basic_auth": NO_AUTH, "content_security_policy": "", **more}
+    policies = {"content_security_policy": "", "content_security_policy_report_only": ""}
+    return {"name": "shop", "allow": [], "deny": [], "basic_auth": NO_AUTH, **policies, **more}
 
 
 @pytest.mark.parametrize(

@@ -40,15 +40,21 @@ def location_match(location: Mapping[str, Any]) -> str:
     return f"= {path}" if match == "exact" else path
 
 
-def location_methods(location: Mapping[str, Any]) -> list[str]:
-    """Return the methods that a location lets through; files are asked for with two of them. [] is any."""
-    methods = list(dict.fromkeys(location["methods"]))
+def location_methods(location: Mapping[str, Any], site: Mapping[str, Any]) -> list[str]:
+    """Return the methods that a location lets through; [] is any.
+
+    What its application firewall knows beside them is let through to it, and files are asked for with two methods.
+    """
+    methods = list(location["methods"])
+    if methods:
+        methods += location["waf"]["methods"] or site["waf"]["methods"]
+    methods = list(dict.fromkeys(methods))
     return [one for one in methods if one in ("GET", "HEAD")] or ["GET"] if location["static"]["dir"] else methods
 
 
 def method_lists(sites: Iterable[Mapping[str, Any]]) -> list[list[str]]:
     """Return each different list of methods that locations let through."""
-    lists = {tuple(location_methods(location)) for site in sites for location in site["locations"]} - {()}
+    lists = {tuple(location_methods(location, site)) for site in sites for location in site["locations"]} - {()}
     return [list(one) for one in sorted(lists)]
 
 
