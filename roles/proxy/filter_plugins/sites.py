@@ -40,29 +40,6 @@ def location_match(location: Mapping[str, Any]) -> str:
     return f"= {path}" if match == "exact" else path
 
 
-def location_methods(location: Mapping[str, Any], site: Mapping[str, Any]) -> list[str]:
-    """Return the methods that a location lets through; [] is any.
-
-    What its application firewall knows beside them is let through to it, and files are asked for with two methods.
-    """
-    methods = list(location["methods"])
-    if methods:
-        methods += location["waf"]["methods"] or site["waf"]["methods"]
-    methods = list(dict.fromkeys(methods))
-    return [one for one in methods if one in ("GET", "HEAD")] or ["GET"] if location["static"]["dir"] else methods
-
-
-def method_lists(sites: Iterable[Mapping[str, Any]]) -> list[list[str]]:
-    """Return each different list of methods that locations let through."""
-    lists = {tuple(location_methods(location, site)) for site in sites for location in site["locations"]} - {()}
-    return [list(one) for one in sorted(lists)]
-
-
-def methods_variable(methods: Sequence[str]) -> str:
-    """Return the name of the variable that is not empty for a method beyond these: `gatehouse_beyond_get_head`."""
-    return "gatehouse_beyond_" + "_".join(methods).lower().replace("-", "_")
-
-
 def rate_limit(limit: Mapping[str, Any]) -> str:
     """Return the arguments of `limit_req`: `zone=rate_login burst=5 nodelay`.
 
@@ -339,9 +316,6 @@ class FilterModule:
             folders_without_slash,
             request_headers,
             fastcgi_parameters,
-            location_methods,
-            method_lists,
-            methods_variable,
             response_headers,
             hidden_headers,
             header_variable,
