@@ -206,12 +206,14 @@ class Guarded(Default):  # type: ignore[misc]
         """Guard the display, of which there is one in a process."""
         super().__init__()
         self._write = guard(self._display)
+        self._exit_code = 0
 
     def _print_document(self, result: Any) -> bool:
         """Print a document, if the result has one; the pipe may have been closed by `head` or a pager."""
         document = result.result.get("document")
         if not isinstance(document, list) or not result.task.action.endswith("document"):
             return False
+        self._exit_code = result.result.get("exit_code") or 0
         self._display.display("", screen_only=True, newline=False)  # takes a status line away
         try:
             for color, lines in groupby(document, key=lambda line: line[1]):
@@ -222,6 +224,11 @@ class Guarded(Default):  # type: ignore[misc]
         for remark in result.result.get("remarks") or ():
             self._display.display(remark, color=constants.COLOR_WARN, stderr=True)
         return True
+
+    def _end_document(self) -> None:
+        """End the run with the status that its document asks for; Ansible itself has one for all that fails."""
+        if self._exit_code:
+            raise SystemExit(self._exit_code)
 
     def _get_diff(self, difference: Any) -> str:
         """Return a diff as Ansible colours it, escaped before that."""
@@ -422,6 +429,7 @@ class Progress(Guarded):
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Say in one line how the run ended."""
         if DOCUMENT:
+            self._end_document()
             return
         hosts = {host: stats.summarize(host) for host in sorted(stats.processed)}
         line = recap_line(hosts, context.CLIARGS["check"], time.monotonic() - self._started)
@@ -452,6 +460,11 @@ class Plain(Guarded):
         changes = result.result.get("changes") if said else None
         for line in changes if isinstance(changes, list) else ():
             self._display.display(f"    {line}", color=constants.COLOR_CHANGED)
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        """End a document's run with its status."""
+        super().v2_playbook_on_stats(stats)
+        self._end_document()
 
 
 class CallbackModule(Progress if is_followed() else Plain):  # type: ignore[misc]

@@ -27,15 +27,18 @@ from ansible_collections.gatehouse.core.plugins.module_utils import (
     upstreams,
     waf_inputs,
 )
+from ansible_collections.gatehouse.core.plugins.module_utils.audit import page, report, table
 
 # Roles name most of these in their specs (`Format: nginx_size.`): they return the value, or raise with the remedy.
 FORMATS: tuple[Callable[..., Any], ...] = (
+    calendars.calendar_day,
     calendars.calendar_event,
     derived_secret.base64url_key,
     derived_secret.long_secret,
     http_fields.crypt_hash,
     http_fields.header_name,
     http_fields.header_text,
+    http_fields.http_method,
     http_fields.redirect_target,
     http_fields.request_header_value,
     http_fields.request_rate,
@@ -76,6 +79,9 @@ FORMATS: tuple[Callable[..., Any], ...] = (
 )
 OTHERS: tuple[Callable[..., Any], ...] = (
     application_upstreams.application_upstreams,
+    page.audit_page,
+    report.audit_document,
+    table.audit_table,
     derived_secret.derived_secret,
     drains.drain_members,
     drains.drain_notes,

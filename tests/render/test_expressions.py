@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import itertools
 import re
 from collections.abc import Callable
 from functools import cache
@@ -111,3 +112,67 @@ def test_such_an_expression_would_be_found() -> None:
     assert filter_loader.get("backtracking_regex").j2_function(old)
     for jit in (False, True):
         assert {outcome(old, text, jit) for text in hostile(old)} & set(GIVEN_UP)
+
+
+def mapped(http: Block, source: str, made: str) -> re.Pattern[bytes]:
+    """Return the one expression of a map."""
+    found = [one.name for one in http.one("map", source, made).block if one.name.startswith("~")]
+    assert len(found) == 1
+    return re.compile(found[0].removeprefix("~").encode())
+
+
+def test_what_is_no_utf8_is_found(render: Render) -> None:
+    found = mapped(render(**RICH), "$http_user_agent", "$gatehouse_log_user_agent")
+    edges = (
+        0x41,
+        0x7F,
+        0x80,
+        0x8F,
+        0x90,
+        0x9F,
+        0xA0,
+        0xBF,
+        0xC1,
+        0xC2,
+        0xDF,
+        0xE0,
+        0xE1,
+        0xED,
+        0xEE,
+        0xF0,
+        0xF1,
+        0xF4,
+        0xF5,
+    )
+    for length in range(5):
+        for text in map(bytes, itertools.product(edges, repeat=length)):
+            try:
+                text.decode()
+            except UnicodeDecodeError:
+                assert found.search(text), text
+            else:
+                assert not found.search(text), text
+
+
+def test_only_cookies_of_statistics_and_consent_go_unnoticed(render: Render) -> None:
+    found = mapped(render(**RICH), "$http_cookie", "$gatehouse_cache_cookie")
+    nobodys = (
+        "_ga=1",
+        "_ga_X1=GS1.1; _gid=2",
+        "_fbp=a;_fbc=b; ",
+        "cookieconsent_status=allow; __utmz=1.2",
+        "_gat=1; _gat=1",
+    )
+    known = (
+        "session=1",
+        "_ga=1; session=1",
+        "session=1; _ga=1",
+        "_gid2=1",
+        "x_ga=1",
+        "_ga",
+        "_ga; a=b",
+        "a=_ga=1",
+        "  a=b",
+    )
+    assert [text for text in nobodys if found.search(text.encode())] == []
+    assert [text for text in known if not found.search(text.encode())] == []

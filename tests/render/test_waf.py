@@ -15,8 +15,15 @@ def site(name: str = "shop", **more: Any) -> dict[str, Any]:
 
 def test_without_it_nothing_is_in_the_tree() -> None:
     files = render_files(proxy_sites=[site()], proxy_upstreams=UPSTREAMS)
-    assert not [path for path in files if "waf" in path or "refused" in path]
-    assert not [path for path, text in files.items() if "modsecurity" in text or "_waf_" in text or "403" in text]
+    assert not [path for path in files if "waf" in path or "pages/shop/refused" in path]
+    assert not [path for path, text in files.items() if "modsecurity" in text or "_waf_" in text or "refused." in text]
+
+
+def test_what_the_firewall_knows_is_let_through_to_it(render: Any) -> None:
+    dav = site(waf={"mode": "block", "methods": ["GET", "PROPFIND"]})
+    server = render(proxy_sites=[dav], proxy_upstreams=UPSTREAMS).https_server("shop.test")
+    beyond = "$gatehouse_beyond_get_head_post_put_patch_delete_options_propfind"
+    assert server.one("location", "/").all("if", beyond)
 
 
 def test_the_core_rules_are_there_once(render: Any) -> None:

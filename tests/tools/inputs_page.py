@@ -41,7 +41,7 @@ RUNTIMES = sorted(path.parts[-3] for path in ROOT.glob("roles/*_app/meta/argumen
 ENTRY |= {role: f"{role.removesuffix('_app')}." for role in RUNTIMES}
 ORDER = [
     "app", *RUNTIMES, "rollout", "tls_endpoint", "proxy", "certificate", "internal_ca", "firewall", "base", "verify",
-    "preflight", "nginx", "lab",
+    "audit", "preflight", "nginx", "lab",
 ]  # fmt: skip
 HEAD = """# Inputs
 

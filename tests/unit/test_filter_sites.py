@@ -37,7 +37,8 @@ def location(**more: Any) -> dict[str, Any]:
 
 
 def site(**more: Any) -> dict[str, Any]:
-    return {"name": "shop", "allow": [], "deny": [], "basic_auth": NO_AUTH, "content_security_policy": "", **more}
+    policies = {"content_security_policy": "", "content_security_policy_report_only": ""}
+    return {"name": "shop", "allow": [], "deny": [], "basic_auth": NO_AUTH, **policies, **more}
 
 
 @pytest.mark.parametrize(
@@ -216,12 +217,14 @@ def test_static_folders_are_reported_once(filters: Filters) -> None:
 
 
 def test_a_site_has_a_page_for_people_and_one_for_programs(filters: Filters) -> None:
-    pages = {"unavailable": {"title": "Sorry"}, "maintenance": {"title": "Soon"}}
+    pages = {kind: {"title": "Sorry"} for kind in ("unavailable", "missing", "error", "maintenance")}
     quiet = site(unavailable="page", error_page="/own.html", maintenance={"enabled": False, "page": "/soon.html"})
     busy = site(unavailable="page", error_page="", maintenance={"enabled": True, "page": "/soon.html"})
 
     def found(place: dict[str, Any]) -> list[tuple[str, str, Any]]:
-        return [(item["dest"], item["src"], item["vars"]) for item in filters("page_templates")([place], pages)]
+        made = [(item["dest"], item["src"], item["vars"]) for item in filters("page_templates")([place], pages)]
+        assert sum("/missing." in dest or "/error." in dest for dest, _, _ in made) == 4
+        return [one for one in made if "/missing." not in one[0] and "/error." not in one[0]]
 
     assert found(quiet) == [
         ("pages/shop/unavailable.html", "pages/own.html.j2", {"file": "/own.html"}),

@@ -52,7 +52,7 @@ def create_app() -> Flask:
     categories = list(dict.fromkeys(product["category"] for product in products))
     identity = {"app": os.environ.get("APP_NAME", "storefront"), "release": release(), "host": socket.gethostname()}
 
-    app.jinja_env.globals.update(asset=assets.url, categories=categories)
+    app.jinja_env.globals.update(asset=assets.url, integrity=assets.integrity, categories=categories)
     app.jinja_env.filters["euros"] = lambda cents: f"€{cents / 100:,.2f}"
 
     def cacheable(response: Response, policy: str = PAGE_CACHE) -> Response:

@@ -4,6 +4,7 @@ A release's files all have one fixed modification time (its archive is reproduci
 ETag made from time and size would differ between two releases: the ETag here is the content's own hash.
 """
 
+import base64
 import hashlib
 import mimetypes
 import re
@@ -42,6 +43,10 @@ class Assets:
         _, digest = self.files[name]
         stem, dot, suffix = name.rpartition(".")
         return f"{self.prefix}/{stem}.{digest[:10]}{dot}{suffix}"
+
+    def integrity(self, name: str) -> str:
+        """Give what a browser holds a script against (SRI). Pages do without one of another release for a moment."""
+        return "sha256-" + base64.b64encode(bytes.fromhex(self.files[name][1])).decode()
 
     def find(self, path: str) -> Asset | None:
         """Give the asset that `path` (without the prefix) asks for, or None."""

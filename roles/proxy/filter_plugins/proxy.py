@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.gatehouse.core.plugins.module_utils.nginx_values import nginx_duration
@@ -110,6 +110,29 @@ def missing_features(
     return sentences
 
 
+def location_methods(location: Mapping[str, Any], site: Mapping[str, Any]) -> list[str]:
+    """Return the methods that a location lets through; [] is any.
+
+    What its application firewall knows beside them is let through to it, and files are asked for with two methods.
+    """
+    methods = list(location["methods"])
+    if methods:
+        methods += location["waf"]["methods"] or site["waf"]["methods"]
+    methods = list(dict.fromkeys(methods))
+    return [one for one in methods if one in ("GET", "HEAD")] or ["GET"] if location["static"]["dir"] else methods
+
+
+def method_lists(sites: Iterable[Mapping[str, Any]]) -> list[list[str]]:
+    """Return each different list of methods that locations let through."""
+    lists = {tuple(location_methods(location, site)) for site in sites for location in site["locations"]} - {()}
+    return [list(one) for one in sorted(lists)]
+
+
+def methods_variable(methods: Sequence[str]) -> str:
+    """Return the name of the variable that is not empty for a method beyond these: `gatehouse_beyond_get_head`."""
+    return "gatehouse_beyond_" + "_".join(methods).lower().replace("-", "_")
+
+
 class FilterModule:
     """Filters of the role proxy."""
 
@@ -121,5 +144,8 @@ class FilterModule:
             unlike,
             features_of,
             missing_features,
+            location_methods,
+            method_lists,
+            methods_variable,
         )
         return {function.__name__: function for function in functions}

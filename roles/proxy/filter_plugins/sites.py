@@ -98,12 +98,13 @@ def page_templates(
 ) -> list[dict[str, Any]]:
     """Return the templates of `nginx_tree` that render the error pages of all sites: [{src, dest, vars}].
 
-    `pages`: {unavailable, maintenance, refused: what is on the pages that the role brings}; `guarded`: the sites
-    with an application firewall, which refuses with a page.
+    `pages`: {unavailable, missing, error, maintenance, refused: what is on the pages that the role brings}; `guarded`:
+    the sites with an application firewall, which refuses with a page.
     """
     templates = []
     for site in sites:
-        folder, own = f"pages/{site['name']}", {"unavailable": site["error_page"]}
+        folder = f"pages/{site['name']}"
+        own = {"unavailable": site["error_page"], "missing": "", "error": ""}
         if site["unavailable"] == "close":
             continue
         if site["maintenance"]["enabled"]:
@@ -240,6 +241,11 @@ def response_headers(
         headers["content-security-policy"] = [
             "Content-Security-Policy",
             f"$gatehouse_csp_{variable_part(site['name'])}",
+        ]
+    if site["content_security_policy_report_only"]:
+        headers["content-security-policy-report-only"] = [
+            "Content-Security-Policy-Report-Only",
+            f"$gatehouse_csp_trial_{variable_part(site['name'])}",
         ]
     for header in own:
         headers[header["name"].lower()] = [header["name"], header["value"]]

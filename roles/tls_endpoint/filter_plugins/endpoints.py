@@ -11,9 +11,10 @@ _OWN = "app"
 
 
 def _locations(application: Mapping[str, Any], usual: Mapping[str, Any]) -> list[dict[str, Any]]:
-    own = list(application["locations"])
+    # Which methods a visitor may use is the proxies' to say.
+    own = [{"methods": [], **location} for location in application["locations"]]
     if "/" not in [location["path"] for location in own]:
-        own.append(usual)
+        own.append(dict(usual))
     name = application.get("upstream", application["name"])
     return [{**location, "upstream": name} if location.get("upstream") == _OWN else dict(location) for location in own]
 

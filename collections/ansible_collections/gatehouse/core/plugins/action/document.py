@@ -11,7 +11,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     """Prints `lines` on stdout and `remarks` on stderr.
 
     A line is a text, or {text, color} with a colour of Ansible's, which a terminal alone shows. The play says
-    `prints_document: true` in its variables, so that the callback knows it before the run begins.
+    `prints_document: true` in its variables, so that the callback knows it before the run begins. With `exit_code`,
+    the run ends with that status.
     """
 
     TRANSFERS_FILES = False
@@ -25,6 +26,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             **result,
             "changed": False,
             "document": [[str(line["text"]), str(line["color"])] for line in lines],
+            "exit_code": int(arguments.get("exit_code") or 0),
             "remarks": [str(line) for line in arguments.get("remarks") or ()],
             "_ansible_verbose_always": True,
         }

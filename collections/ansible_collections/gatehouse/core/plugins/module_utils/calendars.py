@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date
 from typing import Any
 
 from ansible_collections.gatehouse.core.plugins.module_utils.input_error import InputError
@@ -88,3 +89,12 @@ def _check(text: str) -> None:
         raise _wrong(f"{rest[-1]} has no place there", "days of the week, the date and then the time")
     for word, kind in zip(rest, kinds, strict=True):
         (_check_date if kind == "date" else _check_time)(word)
+
+
+def calendar_day(value: Any) -> str:
+    """Return a day as text, 2027-01-31; YAML reads one without quotes as a date."""
+    text = value.isoformat() if isinstance(value, date) else str(value)
+    try:
+        return date.fromisoformat(text if len(text) == 10 else "").isoformat()
+    except ValueError:
+        raise InputError(f"{json.dumps(text)} is no day", "it as 2027-01-31") from None

@@ -109,6 +109,14 @@ def redirect_target(value: Any) -> str:
     return _short(value, text)
 
 
+def http_method(value: Any) -> str:
+    """Return a method's name, in capitals as it is sent (RFC 9110, 9.1)."""
+    text = _text(value)
+    if not re.fullmatch(r"[A-Z]{1,32}(?:-[A-Z]{1,32})*", text):
+        raise InputError(f"{_shown(value)} is no method", "it in capitals, such as GET or PROPFIND")
+    return text
+
+
 def request_rate(value: Any) -> str:
     """Return a rate of requests as `limit_req_zone` takes it: `10r/s` or `30r/m`."""
     text = _text(value)

@@ -39,6 +39,7 @@ StartLimitIntervalSec=0
 Restart=on-failure
 RestartSec=1
 LimitNOFILE={open_files}
+LimitCORE=0
 # A killed nginx leaves its socket, over which the next one would stumble.
 ExecStartPre=-/bin/rm -f {SOCKET}
 

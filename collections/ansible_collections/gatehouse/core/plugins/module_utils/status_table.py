@@ -17,7 +17,7 @@ SLOW = 1000  # milliseconds from which an answer is worth a look
 BAD, WARN, PLAIN = "red", "yellow", ""
 
 
-def _local(moment: str) -> str:
+def local(moment: str) -> str:
     """Return a time of the document as people read it, in the controller's time zone."""
     return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}" if moment else ""
 
@@ -39,22 +39,20 @@ def _columns(rows: Sequence[Sequence[str]], indent: int = 2) -> list[str]:
     ]
 
 
-def _wrapped(text: str, indent: int = 6) -> str:
+def wrapped(text: str, indent: int = 6) -> str:
     return _clipped(" " * indent + visible_line(text), WIDTH)
 
 
-def _line(text: str, color: str = PLAIN) -> Line:
+def line(text: str, color: str = PLAIN) -> Line:
     return {"text": text, "color": color}
 
 
-def _section(
-    rows: Sequence[tuple[Sequence[str], str, Sequence[tuple[str, str]]]], heading: Sequence[str]
-) -> list[Line]:
+def section(rows: Sequence[tuple[Sequence[str], str, Sequence[tuple[str, str]]]], heading: Sequence[str]) -> list[Line]:
     """Return a heading, and of each row its line in columns with the lines that explain it below."""
     laid = _columns([heading, *(cells for cells, _, _ in rows)])
-    lines = [_line(laid[0])]
+    lines = [line(laid[0])]
     for text, (_, color, details) in zip(laid[1:], rows, strict=True):
-        lines += [_line(text, color), *(_line(_wrapped(detail), tone) for detail, tone in details)]
+        lines += [line(text, color), *(line(wrapped(detail), tone) for detail, tone in details)]
     return lines
 
 
@@ -62,8 +60,8 @@ def _proxy_rows(document: Part) -> Iterator[Row]:
     for proxy in document["proxies"]:
         nginx, version = proxy["nginx"], proxy["configuration"]
         state = nginx["state"] if proxy["reachable"] else "not reachable"
-        cells = [proxy["name"], state, _local(nginx.get("since", "")), version.get("version", "")]
-        cells.append(_local(version.get("since", "")))
+        cells = [proxy["name"], state, local(nginx.get("since", "")), version.get("version", "")]
+        cells.append(local(version.get("since", "")))
         details = [(proxy["problem"], BAD)] if proxy["problem"] else []
         yield cells, BAD if proxy["problem"] else PLAIN, details
 
@@ -106,7 +104,7 @@ def _drained_by(member: Part) -> str:
     note = member["drained"]
     if note:
         reason = f": {note['reason']}" if note.get("reason") not in ("", note["kind"]) else ""
-        return f"drained for {note['kind']} by {note['by']} since {_local(note['since'])}{reason}"
+        return f"drained for {note['kind']} by {note['by']} since {local(note['since'])}{reason}"
     return "drained in the inventory (state: drain)" if member["drained_by_inventory"] else ""
 
 
@@ -129,9 +127,9 @@ def _details(member: Part, upstream: str, least: int) -> Iterator[tuple[str, str
     fine = []
     for unit in member["units"]:
         if problem := unit_problem(unit, upstream):
-            yield f"{problem} since {_local(unit['since'])}", BAD
+            yield f"{problem} since {local(unit['since'])}", BAD
         elif unit["unit"].endswith(".timer"):
-            fine.append(f"{unit['unit']} (next {_local(unit['next']) or 'never'})")
+            fine.append(f"{unit['unit']} (next {local(unit['next']) or 'never'})")
         elif unit["unit"] != f"{upstream}.service" and unit["state"] != "inactive":
             fine.append(f"{unit['unit']} ({unit['state']})")
     if fine:
@@ -147,7 +145,7 @@ def _member_rows(upstream: Part, proxies: int, least: int) -> Iterator[Row]:
         for place, seen in enumerate(views):
             state = seen[0]["state"]
             where = "all" if len(seen) == proxies > 1 else ", ".join(one["proxy"] for one in seen)
-            runs = [member["release"] or "-", _local(member["since"])] if place == 0 else ["", ""]
+            runs = [member["release"] or "-", local(member["since"])] if place == 0 else ["", ""]
             color = {"in": PLAIN, "drained": WARN}.get(state, BAD)
             slow = any((one["ms"] or 0) >= SLOW for one in seen)
             shown = f"{state} (backup)" if member["backup"] and state == "in" else state
@@ -173,23 +171,23 @@ def status_table(document: Part, min_days: Any) -> list[Line]:
     `min_days`: from how few days on a certificate is a problem.
     """
     least = int(min_days)
-    lines = [_line(f"{document['environment']}, {_local(document['time'])} ({_zone(document['time'])})")]
+    lines = [line(f"{document['environment']}, {local(document['time'])} ({_zone(document['time'])})")]
     for change in document["changes"]:
         text = f"{change['app']} is being changed: {change['what']} by {change['owner']} on {change['host']}"
-        lines.append(_line(_wrapped(f"{text} since {_local(change['since'])}", 0), WARN))
-    lines += [_line(""), *_section(list(_proxy_rows(document)), ("proxy", "nginx", "since", "configuration", "since"))]
+        lines.append(line(wrapped(f"{text} since {local(change['since'])}", 0), WARN))
+    lines += [line(""), *section(list(_proxy_rows(document)), ("proxy", "nginx", "since", "configuration", "since"))]
     if document["sites"]:
         columns = ("site", "name", "upstream", "certificate ends", "issuer")
-        lines += [_line(""), *_section(list(_site_rows(document, least)), columns)]
+        lines += [line(""), *section(list(_site_rows(document, least)), columns)]
     for upstream in document["upstreams"]:
         rows = list(_member_rows(upstream, len(document["proxies"]), least))
         if rows:
             heading = (upstream["name"], "state", "on", "answer", "release", "since")
-            lines += [_line(""), *_section(rows, heading)]
+            lines += [line(""), *section(rows, heading)]
     members = [member for upstream in document["upstreams"] for member in upstream["members"]]
     count = len(document["problems"])
     problems = "nothing to look at" if not count else f"{count} {'problem' if count == 1 else 'problems'}"
-    lines += [_line(""), _line(f"{_counts(members)}; {problems}", BAD if count else "green")]
+    lines += [line(""), line(f"{_counts(members)}; {problems}", BAD if count else "green")]
     return lines
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import applications, sandbox
+from ..audit.report import waiver_problems
 from ..specs import spec_problems, spec_values
 from .addresses import address_problems
 from .applications import application_problems, environment_problems, unfilled_values
@@ -84,6 +85,7 @@ HOST_CHECKS: tuple[Callable[[Values, Estate], Iterable[Problem]], ...] = (
     lambda values, estate: service_problems(values.get("firewall_services")),
     lambda values, estate: purge_problems(values.get("rollout_purges"), estate.sites),
     lambda values, estate: certificate_file_problems(estate, values),
+    lambda values, estate: waiver_problems(values.get("audit_waivers"), list(estate.problems.hosts)),
 )
 
 
