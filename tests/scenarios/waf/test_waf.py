@@ -181,7 +181,7 @@ def test_the_log_is_not_for_everybody(estate: Estate) -> None:
 
 def test_the_same_settings_are_one_file(estate: Estate) -> None:
     names = estate.host("proxy1").file("/etc/nginx/active/waf").listdir()
-    # `watched` and `guarded` have two each, for two sizes of bodies; `strict` has eight of its own.
+    # `watched` and `guarded` have two each, for two sizes of bodies; `strict` has nine of its own.
     assert Counter(name.split("-")[0] for name in names) == {"detect": 2, "block": 11}
 
 
