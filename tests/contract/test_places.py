@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.gatehouse.core.plugins.module_utils.application_upstreams import application_upstreams
 from ansible_collections.gatehouse.core.plugins.module_utils.preflight.environment import group_problems
+from ansible_collections.gatehouse.core.plugins.module_utils.preflight.locations import location_problems
 from ansible_collections.gatehouse.core.plugins.module_utils.preflight.machines import machine_problems
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text()
@@ -49,10 +50,12 @@ def test_how_a_proxy_asks_is_as_the_page_says(row: list[str]) -> None:
 def test_what_is_refused_is_answered_as_the_page_says() -> None:
     at: dict[str, Any] = {"machine": "web1", "app_port": 3000, "tls_endpoint_port": 13000}
     desk, shop = {**at, "app_name": "desk"}, {**at, "app_name": "shop"}
+    fastcgi = {"path": "/", "upstream": "shop", "protocol": "fastcgi", "fastcgi": {"root": "/srv/shop/public"}}
     groups = {"proxies": ["web1"], "apps": ["web1.shop", "web2"], "shop": ["web1.shop"]}
     found = [
         *machine_problems({"web1.desk": desk, "web1.shop": shop}, {}),
         *machine_problems({"web1.shop": {**shop, "tls_endpoint_port": 443}}, {"web1": [80, 443]}),
+        *location_problems({"proxy_sites": [{"locations": [fastcgi]}], "proxy_upstreams": [{"name": "shop"}]}),
         *group_problems({}, []),
         *group_problems({"proxies": ["web1"], "blog": ["web2"]}, []),
         *group_problems(groups, ["shop"]),

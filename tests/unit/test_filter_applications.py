@@ -107,6 +107,29 @@ def test_a_proxy_asks_what_is_beside_it_by_its_endpoint(
     assert {one["address"] for one in pool["members"]} <= {"10.0.0.11", "10.0.0.1"}
 
 
+def test_each_proxy_is_verified_by_the_members_as_it_asks_them() -> None:
+    hosts: dict[str, Any] = {
+        name: {"public_address": address} for name, address in (("proxy1", "192.0.2.1"), ("proxy2", "192.0.2.2"))
+    }
+    ports = {"app_port": 3000, "tls_endpoint_port": 13000}
+    hosts["proxy1.shop"] = {"ansible_host": "10.0.0.11", "machine": "proxy1", **ports}
+    groups = {"proxies": ["proxy1", "proxy2"], "shop": ["proxy1.shop"]}
+    verified = filter_loader.get("verified_proxies").j2_function
+    pools = [{"name": "shop", "members": []}, {"name": "stock", "members": []}]
+    found = verified(["proxy1", "proxy2"], [{"name": "shop"}], groups, hosts, "x", pools, ["proxy1.shop"])
+    assert [(one["name"], one["address"]) for one in found] == [("proxy1", "192.0.2.1"), ("proxy2", "192.0.2.2")]
+    members = [one["upstreams"][0]["members"][0] for one in found]
+    assert [(one["address"], one["port"], one["state"]) for one in members] == [
+        ("127.0.0.1", 3000, "drain"),
+        ("10.0.0.11", 13000, "drain"),
+    ]
+    assert [one["upstreams"][1] for one in found] == [pools[1], pools[1]]
+    # A single proxy, or applications on other hosts: all that is asked is the same.
+    for other in ({**groups, "proxies": ["proxy1"]}, {**groups, "shop": []}):
+        alone = verified(["proxy1"], [{"name": "shop"}], other, hosts, "x", pools, [])
+        assert alone == [{"name": "proxy1", "address": "192.0.2.1", "upstreams": []}]
+
+
 def test_a_standby_on_the_proxy_serves_in_place_of_the_application() -> None:
     said = {"ansible_host": "10.0.0.11", "machine": "proxy1", "app_port": 3000}
     said |= {"app_standby_port": 23000, "serves_from_standby": True}

@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.gatehouse.core.plugins.module_utils.former_endpoints import (
     endpoint_services,
     former_endpoints,
+    former_machines,
     machine_endpoints,
     moved_hosts,
     new_endpoints,
@@ -19,6 +20,11 @@ from ansible_collections.gatehouse.core.plugins.module_utils.input_error import 
 
 def endpoint(name: str, port: int, **more: Any) -> dict[str, Any]:
     return {"name": name, "mode": "mtls", "port": port, "app_port": 3000, "standby_port": 0, "upstream": name, **more}
+
+
+def said(app: str, endpoint: Any) -> dict[str, Any]:
+    """Return what an application's host says of its endpoint, None where only the proxy beside it asks."""
+    return {"app_name": app, "asked_on_loopback": endpoint is None, "endpoint_application": endpoint or {"port": 1}}
 
 
 WAS = {"web1": {"shop": endpoint("endpoint", 443, upstream="app")}}
@@ -43,6 +49,7 @@ def test_a_machine_keeps_what_the_proxies_may_still_ask(now: dict[str, Any], kep
     assert {app: (one["port"], one["app_port"], one["standby_port"]) for app, one in found.items()} == kept
     assert {(one["name"], one["upstream"]) for one in found.values()} <= {("former.shop", "former.shop")}
     assert former_endpoints(WAS, "web2", now) == {}
+    assert former_machines(WAS, {"web1": now}, ["web1", "web2"]) == (["web1"] if kept else [])
 
 
 def test_an_application_without_an_endpoint_is_asked_at_its_own_port() -> None:
@@ -63,10 +70,10 @@ def test_what_the_proxies_do_not_ask_yet_is_new() -> None:
 
 def test_a_record_says_who_asks_through_loopback(tmp_path: Path) -> None:
     hosts = {
-        "web1": {"endpoints": WAS["web1"], "instances": ["web1"], "app_name": "shop"},
-        "proxy1": {"endpoints": {}, "instances": ["proxy1.desk"]},
-        "proxy1.desk": {"app_name": "desk"},
-        "proxy2": {"endpoints": {}, "instances": []},
+        "web1": {"instances": ["web1"], **said("shop", {**WAS["web1"]["shop"], "standby_port": 23000})},
+        "proxy1": {"instances": ["proxy1.desk"]},
+        "proxy1.desk": said("desk", None),
+        "proxy2": {"instances": []},
     }
     assert machine_endpoints(["web1", "proxy1", "proxy2"], hosts) == {**WAS, "proxy1": {"desk": None}}
     assert former_endpoints({"proxy1": {"desk": None}}, "proxy1", {}) == {}
@@ -88,7 +95,7 @@ def test_a_record_says_who_asks_through_loopback(tmp_path: Path) -> None:
     ids=["same", "other-port", "no-longer-loopback", "now-loopback", "loopback"],
 )
 def test_who_is_asked_in_another_way_than_before(was: Any, now: Any, moved: bool) -> None:
-    hosts = {"web1": {"endpoints": {"shop": now} if now else {}}, "web1.shop": {"machine": "web1", "app_name": "shop"}}
+    hosts = {"web1.shop": {"machine": "web1", **said("shop", now)}}
     assert moved_hosts(["web1.shop"], hosts, {"web1": {"shop": was}}) == (["web1.shop"] if moved else [])
     # Nobody asks it yet, or no run has recorded who does.
     assert moved_hosts(["web1.shop"], hosts, {"web1": {"desk": was}}) == []

@@ -59,7 +59,7 @@ def test_a_proxys_own_port_is_no_endpoints() -> None:
 
 
 def test_a_port_that_passes_to_another_application_takes_two_runs() -> None:
-    was = {"web1": {"shop": {"mode": "mtls", "port": 443}}, "proxy1": {"desk": None}}
+    was: dict[str, dict[str, Any]] = {"web1": {"shop": {"mode": "mtls", "port": 443}}, "proxy1": {"desk": None}}
     said = [
         (one["path"], one["problem"]) for one in passed_ports(was, {"web1": {"desk": {"mode": "mtls", "port": 443}}})
     ]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.gatehouse.core.plugins.module_utils import applications
+from ansible_collections.gatehouse.core.plugins.module_utils.drains import drain_members
 from ansible_collections.gatehouse.core.plugins.module_utils.members import upstream_members
 
 # What is before an application on its hosts, and how a proxy reaches it there; `mtls` is the role's default.
@@ -43,6 +44,27 @@ def application_upstreams(entries: Any, groups: Any, hostvars: Any, domain: Any,
         own = entry.get(applications.UPSTREAM)
         pools.append({**pool, **own} if isinstance(own, Mapping) else pool)
     return pools
+
+
+def verified_proxies(
+    proxies: Any, entries: Any, groups: Any, hostvars: Any, domain: Any, upstreams: Any, drained: Any
+) -> list[dict[str, Any]]:
+    """Return verify_proxies [{name, address, upstreams}], the last one only where proxies ask in different ways.
+
+    `upstreams`: verify_upstreams of one of them; `drained`: names of members. The others as application_upstreams has
+    them.
+    """
+    every = [str(name) for name in groups.get("proxies", ())]
+    hosts = [host for _, name, _ in applications.named(entries) for host in groups.get(name, ())]
+    beside = {hostvars[host].get("machine") for host in hosts}
+    differ = len(every) > 1 and not beside.isdisjoint(every)
+    found = []
+    for proxy in proxies:
+        own = application_upstreams(entries, groups, hostvars, domain, proxy) if differ else []
+        pools = {pool["name"]: pool for pool in drain_members(own, drained)}
+        seen = [pools.get(one["name"], one) for one in upstreams] if differ else []
+        found.append({"name": str(proxy), "address": hostvars[proxy]["public_address"], "upstreams": seen})
+    return found
 
 
 def has_own_endpoint(hosts: Iterable[Mapping[str, Any]]) -> bool:

@@ -32,18 +32,24 @@ def recorded_endpoints(folder: Any) -> dict[str, dict[str, Any]]:
         raise InputError(f"{file} is no record that Gatehouse wrote ({error}); look at it and remove it") from None
 
 
+def _endpoint(said: Mapping[str, Any]) -> Endpoint | None:
+    """Return the endpoint of an application's host, by its variables."""
+    return None if said["asked_on_loopback"] else said["endpoint_application"]
+
+
 def machine_endpoints(machines: Any, hostvars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return {machine: {application: endpoint or None}} of an inventory, to be recorded.
 
-    `hostvars`: Ansible's, of which a machine's `instances` and `endpoints` are read, and the instances' `app_name`.
+    `hostvars`: Ansible's, of which a machine's `instances` are read, and the instances' `app_name`,
+    `asked_on_loopback` and `endpoint_application`.
     """
     found: dict[str, dict[str, Any]] = {}
     for name in machines:
-        endpoints = hostvars[name]["endpoints"]
-        for app in (str(hostvars[instance]["app_name"]) for instance in hostvars[name]["instances"]):
+        for said in (hostvars[instance] for instance in hostvars[name]["instances"]):
+            endpoint = _endpoint(said)
             # Who serves from a standby is noted elsewhere.
-            said = {**endpoints[app], "standby_port": 0} if app in endpoints else None
-            found.setdefault(str(name), {})[app] = said
+            kept = {**endpoint, "standby_port": 0} if endpoint else None
+            found.setdefault(str(name), {})[str(said["app_name"])] = kept
     return found
 
 
@@ -83,16 +89,24 @@ def new_endpoints(
     return [str(app) for app, said in endpoints.items() if _port(known.get(app)) != _port(said)]
 
 
+def former_machines(
+    recorded: Mapping[str, Mapping[str, Any]], present: Mapping[str, Mapping[str, Any]], machines: Any
+) -> list[str]:
+    """Return the machines that keep former endpoints; `present`: see P(machine_endpoints#filter)."""
+    now = {str(name): {app: said for app, said in present.get(name, {}).items() if said} for name in machines}
+    return [name for name, endpoints in now.items() if former_endpoints(recorded, name, endpoints)]
+
+
 def moved_hosts(hosts: Any, hostvars: Mapping[str, Any], recorded: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the hosts of an application that the proxies ask in another way than the inventory says.
 
-    `hostvars`: Ansible's, of which `machine` and `app_name` are read, and `endpoints` of the machine. A host that no
+    `hostvars`: Ansible's, of which what `machine_endpoints` reads of an instance is read, and `machine`. A host that no
     proxy asks yet is none of them.
     """
     found = []
     for host in hosts:
-        machine, app = str(hostvars[host]["machine"]), str(hostvars[host]["app_name"])
-        known, endpoints = recorded.get(machine, {}), hostvars[machine]["endpoints"]
-        if app in known and _port(known[app]) != _port(endpoints.get(app)):
+        said = hostvars[host]
+        known, app = recorded.get(str(said["machine"]), {}), str(said["app_name"])
+        if app in known and _port(known[app]) != _port(_endpoint(said)):
             found.append(str(host))
     return found

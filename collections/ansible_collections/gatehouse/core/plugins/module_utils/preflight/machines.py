@@ -26,7 +26,7 @@ def machine_problems(hosts: Mapping[str, Mapping[str, Any]], proxies: Mapping[st
         machine = str(values["machine"])
         neighbours = {name: one for name, one in hosts.items() if one["machine"] == machine and name != host}
         taken = proxies.get(machine, ())
-        if not values.get("asked_on_loopback") and (port := values.get("tls_endpoint_port")) in taken:
+        if not values.get("asked_on_loopback") and (port := values.get("tls_endpoint_port", 0)) in taken:
             problem = f"{port} is the port of sites of the proxy {machine} too"
             others = {one.get("tls_endpoint_port") for one in neighbours.values()}
             remedy = f"write another, such as {_free(port, {*taken, *others})}"
