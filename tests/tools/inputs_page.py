@@ -32,8 +32,9 @@ INTERNAL = {
     "app_build_host", "app_name", "app_state", "certificate_acme_home", "certificate_acme_packages",
     "certificate_acme_served_at", "certificate_acme_webroot", "certificate_no_log", "certificate_packages",
     "certificate_reload_units", "lab_acme", "lab_dir", "lab_hosts", "preflight_playbooks",
-    "proxy_acme_webroot", "proxy_certificate_dir", "proxy_drain_last", "proxy_forwarded_headers",
-    "proxy_session_tickets", "proxy_upstream_certificate", "rollout_staged", "tls_endpoint_certificate",
+    "proxy_acme_webroot", "proxy_certificate_dir", "proxy_drain_last", "proxy_endpoints",
+    "proxy_session_tickets", "proxy_upstream_certificate", "rollout_asked", "rollout_staged",
+    "tls_endpoint_certificate",
 }  # fmt: skip
 # How an entry of `applications` names the inputs of a role, and in which order the roles come.
 ENTRY = {"app": "", "rollout": "rollout.", "tls_endpoint": "tls_endpoint."}
