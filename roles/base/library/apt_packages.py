@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import platform
 import subprocess
-import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gatehouse.core.plugins.module_utils import sshd
+from ansible_collections.gatehouse.core.plugins.module_utils import host_checks, sshd
 from ansible_collections.gatehouse.core.plugins.module_utils.debian import not_installed
 
 DOCUMENTATION = r"""
@@ -20,6 +19,7 @@ description:
     P(ansible.builtin.apt#module).
   - Writes apt's proxy before, and what sshd allows; one call, because each costs a round trip.
   - What sshd allows is tested before it goes live. Unless a new connection comes in, the host puts back what it had.
+  - Refuses a host that cannot be used as it is, before anything is changed on it.
 options:
   names:
     description: Debian packages. One with a version or a pattern is given to apt on every run.
@@ -45,6 +45,15 @@ options:
         V(x11_forwarding); unless given, the host's own settings hold.
     type: list
     elements: str
+  host:
+    description:
+      - "What the host has to be like, C({ports, take_over, untested_os, firewall_beside, forwarding, lock_timeout}):
+        TCP ports that nobody else may have, whether nginx takes the place of a web server, whether the system need
+        not be one that is tested, whether another firewall stays, whether the host forwards packets, and how many
+        seconds others may use apt."
+      - The action plugin adds C(clock), the controller's time.
+    type: dict
+    required: true
   applications:
     description: Names of the applications that belong on this host; those beside them that Gatehouse deployed are
       named in a warning. V(*) is any.
@@ -70,10 +79,10 @@ EXAMPLES = r"""
   apt_packages:
     names: [ca-certificates, nginx, nftables]
     held_units: [nginx.service]
+    host: {ports: [80, 443], lock_timeout: 600}
 """
 
 RETURN = r"""
-clock: {description: "What the host's clock shows, in seconds since the epoch.", type: float, returned: always}
 ssh_token: {description: Names the armed restore of sshd's settings, type: str, returned: always}
 ssh_kept: {description: "With O(mode=keep), false where the restore came first.", type: bool, returned: success}
 missing: {description: The packages that were not installed., type: list, returned: always}
@@ -85,6 +94,8 @@ MARK = "// This file is written by Gatehouse (role base): change the inventory, 
 PROXY = Path("/etc/apt/apt.conf.d/01gatehouse-proxy")
 # A mask that the next boot forgets (systemd.unit(5)).
 RUNTIME = Path("/run/systemd/system")
+REFUSED = "This host cannot be used as it is, and nothing was changed on it:"
+ALLOWED = ("take_over", "untested_os", "firewall_beside", "forwarding")
 ANY = "*"  # of applications: none is out of place
 UNITS = (Path("/etc/systemd/system"), Path("/usr/lib/systemd/system"), Path("/lib/systemd/system"))
 
@@ -144,6 +155,16 @@ def main() -> None:
             "held_units": {"type": "list", "elements": "str", "default": []},
             "cache_valid_time": {"type": "int", "default": 0},
             "ssh": {"type": "list", "elements": "str"},
+            "host": {
+                "type": "dict",
+                "required": True,
+                "options": {
+                    "clock": {"type": "float", "default": 0},
+                    "ports": {"type": "list", "elements": "int", "default": []},
+                    **{name: {"type": "bool", "default": False} for name in ALLOWED},
+                    "lock_timeout": {"type": "int", "default": 600},
+                },
+            },
             "applications": {"type": "list", "elements": "str", "default": [ANY]},
             "token": {"type": "str", "default": "", "no_log": False},
             "mode": {"choices": ["look", "release", "keep"], "default": "look"},
@@ -153,9 +174,16 @@ def main() -> None:
     if params["mode"] == "keep":
         module.exit_json(ssh_kept=sshd.keep(params["token"]))
     try:
+        missing = not_installed(params["names"])
+        if params["mode"] == "look":
+            own = [name for name in params["applications"] if name != ANY]
+            problems, warnings = host_checks.check(params["host"], missing, own, wait=not check)
+            if problems:
+                module.fail_json(msg="\n".join([REFUSED, *(f"- {line}" for line in problems)]))
+            for warning in warnings:
+                module.warn(warning)
         allow = params["ssh"]
         changes, token = sshd.settle("" if allow is None else sshd.drop_in(allow), check)
-        missing = not_installed(params["names"])
         changes += write_proxy(params["proxy"], check)
         if not check:
             if missing and params["mode"] == "look":
@@ -175,7 +203,7 @@ def main() -> None:
     facts = {"distribution_major_version": about.get("VERSION_ID", "").partition(".")[0]}
     changes += [f"package {name}: installed" for name in missing]
     found = {"missing": missing, "changes": changes, "ansible_facts": facts, "ssh_token": token}
-    module.exit_json(changed=bool(changes), clock=time.time(), **found)
+    module.exit_json(changed=bool(changes), **found)
 
 
 if __name__ == "__main__":
