@@ -99,9 +99,8 @@ def room_problems(applications: Iterable[str]) -> list[str]:
         left, room = state.f_bavail * state.f_frsize, min(ROOM, state.f_blocks * state.f_frsize // 4)
         if left < room or (state.f_files and not state.f_ffree):
             what = f"{left >> 20} MB are" if left < room else "no inode is"
-            found.append(
-                f"{what} left on {mount}, where {', '.join(names)} are: make room (`du -xh {mount} | sort -h`)"
-            )
+            which = "" if names == [str(mount)] else f" ({', '.join(names)})"
+            found.append(f"{what} left on {mount}{which}: make room (`du -xh {mount} | sort -h | tail` shows where)")
     return found
 
 
@@ -116,7 +115,7 @@ def firewall_problems(beside: bool, forwarding: bool, root: Path = ROOT) -> list
         remedy = "ufw disable" if other == "ufw" else "systemctl disable --now firewalld"
         found.append(
             f"{other} filters what comes in, beside Gatehouse's firewall, and a packet has to pass both: turn it off "
-            f"(`{remedy}`), or have it let the same in and write firewall_beside: true"
+            f"(`{remedy}`), or have it let the same in and write base_firewall_beside: true"
         )
     forward = root / "proc/sys/net/ipv4/ip_forward"
     bridges = sorted(path.parent.name for path in root.glob("sys/class/net/*/bridge"))
