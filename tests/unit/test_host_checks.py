@@ -210,6 +210,24 @@ def test_what_a_package_ships_is_read_from_dpkg(monkeypatch: pytest.MonkeyPatch)
     assert debian.shipped("nginx-common") == {NGINX_SUM, "11"}
 
 
+def test_versions_are_what_is_installed_or_would_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = """nginx:
+  Installed: 1.24.0-2ubuntu7
+  Candidate: 1.24.0-2ubuntu7.5
+  Version table:
+     1.24.0-2ubuntu7.5 500
+njs:
+  Installed: (none)
+  Candidate: 1:0.8.2+really-1
+gone:
+  Installed: (none)
+  Candidate: (none)
+"""
+    monkeypatch.setattr(subprocess, "run", lambda argv, **_: subprocess.CompletedProcess(argv, 0, said, ""))
+    packages = {"nginx": "nginx", "scripts": "njs", "x": "gone", "y": "never heard of"}
+    assert debian.versions(packages) == {"nginx": "1.24.0", "scripts": "0.8.2"}
+
+
 def test_sites_of_the_hosts_own_are_named_unless_their_place_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

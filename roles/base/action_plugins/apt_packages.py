@@ -75,7 +75,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return done
 
     def _apt(self, names: list[str], how: dict[str, Any]) -> dict[str, Any]:
-        arguments = {"name": names, **how}
+        # Somebody may have come in between, since the module found apt free.
+        waits = self._task.args["host"].get("lock_timeout", 600)
+        arguments = {"name": names, "lock_timeout": waits, **how}
         return dict(self._execute_module("ansible.builtin.apt", arguments, task_vars=self._vars))
 
     def _step(self, mode: str, **more: str) -> dict[str, Any]:

@@ -6,10 +6,11 @@ from __future__ import annotations
 import platform
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gatehouse.core.plugins.module_utils import host_checks, sshd
-from ansible_collections.gatehouse.core.plugins.module_utils.debian import not_installed
+from ansible_collections.gatehouse.core.plugins.module_utils.debian import not_installed, versions
 
 DOCUMENTATION = r"""
 module: apt_packages
@@ -87,7 +88,12 @@ ssh_token: {description: Names the armed restore of sshd's settings, type: str, 
 ssh_kept: {description: "With O(mode=keep), false where the restore came first.", type: bool, returned: success}
 missing: {description: The packages that were not installed., type: list, returned: always}
 changes: {description: "One line for each package and file.", type: list, returned: always}
-ansible_facts: {description: C(distribution_major_version) of the host., type: dict, returned: always}
+ansible_facts:
+  description:
+    - C(distribution_major_version) of the host, and on a system that is not tested C(package_versions), the versions of
+      nginx, openssl and njs.
+  type: dict
+  returned: always
 """
 
 MARK = "// This file is written by Gatehouse (role base): change the inventory, not this file.\n"
@@ -96,6 +102,7 @@ PROXY = Path("/etc/apt/apt.conf.d/01gatehouse-proxy")
 RUNTIME = Path("/run/systemd/system")
 REFUSED = "This host cannot be used as it is, and nothing was changed on it:"
 ALLOWED = ("take_over", "untested_os", "firewall_beside", "forwarding")
+PROGRAMS = {"nginx": "nginx", "openssl": "openssl", "njs": "libnginx-mod-http-js"}
 ANY = "*"  # of applications: none is out of place
 UNITS = (Path("/etc/systemd/system"), Path("/usr/lib/systemd/system"), Path("/lib/systemd/system"))
 
@@ -200,7 +207,9 @@ def main() -> None:
             f" playbooks/remove.yml -e host=... -e app={left[0]} removes it"
         )
     about = platform.freedesktop_os_release()
-    facts = {"distribution_major_version": about.get("VERSION_ID", "").partition(".")[0]}
+    facts: dict[str, Any] = {"distribution_major_version": about.get("VERSION_ID", "").partition(".")[0]}
+    if host_checks.is_untested(about):  # the tested ones are a table of the role that asks
+        facts["package_versions"] = versions(PROGRAMS)
     changes += [f"package {name}: installed" for name in missing]
     found = {"missing": missing, "changes": changes, "ansible_facts": facts, "ssh_token": token}
     module.exit_json(changed=bool(changes), **found)

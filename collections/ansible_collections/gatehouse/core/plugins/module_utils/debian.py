@@ -31,3 +31,17 @@ def shipped(package: str) -> set[str]:
     argv = ["/usr/bin/dpkg-query", "-W", "-f", "${Conffiles}", package]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603
     return {words[1] for words in map(str.split, done.stdout.splitlines()) if len(words) > 1}
+
+
+def versions(packages: dict[str, str]) -> dict[str, str]:
+    """Return {program: upstream version} of `packages` {program: package}: what is installed, else what apt would."""
+    argv = ["/usr/bin/apt-cache", "policy", *packages.values()]
+    done = subprocess.run(  # noqa: S603
+        argv, capture_output=True, text=True, check=False, timeout=60, env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
+    )
+    found: dict[str, str] = {}
+    for block in re.split(r"\n(?=\S)", done.stdout):
+        known = re.findall(r"^  (?:Installed|Candidate): (?:\d+:)?(\d+(?:\.\d+)*)", block, re.MULTILINE)
+        if known:
+            found[block.partition(":")[0]] = known[0]
+    return {program: found[package] for program, package in packages.items() if package in found}

@@ -38,6 +38,11 @@ def clock_problems(now: float, controller: float) -> list[str]:
     ]
 
 
+def is_untested(about: dict[str, str]) -> bool:
+    """Return whether a system, by its os-release(5), is one that Gatehouse is not tested on."""
+    return about.get("ID") != "debian" or about.get("VERSION_ID", "").partition(".")[0] not in TESTED
+
+
 def system_problems(about: dict[str, str], untested: bool, root: Path = ROOT) -> tuple[list[str], list[str]]:
     """Return (problems, warnings) of the system, by what it has; `about` is its os-release(5)."""
     name = about.get("PRETTY_NAME") or about.get("ID") or "of an unknown name"
@@ -47,7 +52,7 @@ def system_problems(about: dict[str, str], untested: bool, root: Path = ROOT) ->
         ], []
     if not (root / "run/systemd/system").is_dir():
         return [f"systemd does not run this host ({name}), and every service is a unit of it: boot it with systemd"], []
-    if about.get("ID") == "debian" and about.get("VERSION_ID", "").partition(".")[0] in TESTED:
+    if not is_untested(about):
         return [], []
     said = f"Gatehouse is tested on Debian {' and '.join(TESTED)} alone, and not on this host's system, {name}"
     if untested:
