@@ -80,7 +80,7 @@ def port_problems(ports: Iterable[int], take_over: bool, units: Path = UNITS) ->
     held: dict[str, list[int]] = {}
     for port, (program, pid) in sorted(listeners(ports).items()):
         unit = unit_of(pid)
-        file = units / unit
+        file = units / re.sub(r"@.*\.service$", "@.service", unit)
         ours = unit == "nginx.service" or (unit and file.is_file() and "Gatehouse" in file.read_text(errors="replace"))
         if not (ours or program == "nginx" or (take_over and unit in REPLACED)):
             where = ", ".join(filter(None, [unit, f"process {pid}" if pid else ""]))
