@@ -114,6 +114,13 @@ def test_a_folder_that_runs_no_programs_is_named(
     assert all(one.startswith(start) for one, start in zip(found, said, strict=True))
 
 
+def test_a_mount_of_a_folder_onto_itself_is_one(tmp_path: Path) -> None:
+    table = text(tmp_path / "mounts", f"a / ext4 rw 0 0\na {tmp_path}/a\\040b ext4 rw,noexec 0 0\n")
+    text(tmp_path / "a b/c/file")
+    assert host_checks._mount(tmp_path / "a b/c/not there", table) == tmp_path / "a b"
+    assert host_checks._mount(tmp_path, table) == Path("/")
+
+
 @pytest.mark.parametrize(
     ("left", "inodes", "said"),
     [(9000, 9000, ""), (48, 9000, ""), (47, 9000, "47 MB are left on"), (9000, 0, "no inode is left on")],
@@ -256,22 +263,23 @@ def test_gatehouses_own_nginx_is_no_stranger(tmp_path: Path) -> None:
     assert web_servers.own_sites(tmp_path) == []
 
 
-SOCKETS = """LISTEN 0 511 0.0.0.0:80 0.0.0.0:* users:(("apache2",pid=41,fd=6),("apache2",pid=40,fd=6))
-LISTEN 0 511 [::]:80 [::]:* users:(("apache2",pid=41,fd=7))
-LISTEN 0 128 127.0.0.1:5000 0.0.0.0:* users:(("gunicorn",pid=50,fd=5))
-LISTEN 0 128 *:443 *:* users:(("docker-proxy",pid=60,fd=4))
-LISTEN 0 128 *:22 *:* users:(("sshd",pid=7,fd=3))
-LISTEN 0 128 *:3000 *:*
+SLICE = "ino:1 sk:1 cgroup:/libpod_parent/libpod-bd7f/system.slice"
+SOCKETS = f"""LISTEN 0 511 0.0.0.0:80 0.0.0.0:* users:(("apache2",pid=41,fd=6)) {SLICE}/apache2.service <->
+LISTEN 0 511 [::]:80 [::]:* users:(("apache2",pid=41,fd=7)) {SLICE}/apache2.service v6only:1 <->
+LISTEN 0 128 127.0.0.1:5000 0.0.0.0:* uid:999 {SLICE}/storefront.service <->
+LISTEN 0 128 127.0.0.1:5001 0.0.0.0:* uid:999 {SLICE}/storefront.worker@2.service <->
+LISTEN 0 128 *:443 *:* users:(("docker-proxy",pid=60,fd=4)) ino:1 sk:1 cgroup:/system.slice/docker.service <->
+LISTEN 0 128 *:22 *:* users:(("sshd",pid=7,fd=3)) {SLICE}/ssh.service <->
+LISTEN 0 128 *:3000 *:* ino:1 sk:1 cgroup:/user.slice/user-1000.slice/session-3.scope <->
 """
-UNITS = {41: "apache2.service", 50: "storefront.service", 60: "docker.service"}
 
 
 @pytest.fixture
 def sockets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Have a host with these sockets; return its folder of units."""
     monkeypatch.setattr(subprocess, "run", lambda argv, **_: subprocess.CompletedProcess(argv, 0, SOCKETS, ""))
-    monkeypatch.setattr(web_servers, "unit_of", lambda pid: UNITS.get(pid, ""))
-    text(tmp_path / "storefront.service", "Description=storefront, deployed by Gatehouse\n")
+    for name in ("storefront.service", "storefront.worker@.service"):
+        text(tmp_path / name, "Description=storefront, deployed by Gatehouse\n")
     return tmp_path
 
 
@@ -281,14 +289,14 @@ def test_who_has_a_port_is_named(sockets: Path) -> None:
         "(`systemctl disable --now apache2.service`), or write nginx_take_over: true, which does so when nginx starts "
         "in its place"
     ]
-    assert web_servers.port_problems([80, 5000], True, sockets) == []
+    assert web_servers.port_problems([80, 5000, 5001], True, sockets) == []
     found = web_servers.port_problems([443, 3000], True, sockets)
     assert [one.partition(":")[0] for one in found] == [
         "port 443 is needed by Gatehouse and taken by docker-proxy (docker.service, process 60) on this host",
         "port 3000 is needed by Gatehouse and taken by another program on this host",
     ]
     (sockets / "storefront.service").unlink()
-    assert "gunicorn" in web_servers.port_problems([5000], True, sockets)[0]
+    assert "another program (storefront.service)" in web_servers.port_problems([5000], True, sockets)[0]
 
 
 def test_only_who_has_a_port_of_the_tree_is_stopped(sockets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,9 +316,3 @@ def test_only_who_has_a_port_of_the_tree_is_stopped(sockets: Path, monkeypatch: 
         ["disable", "--now", "apache2.service"],
         ["enable", "--now", "apache2.service"],
     ]
-
-
-def test_the_unit_of_a_process_is_read_from_its_control_group(tmp_path: Path) -> None:
-    text(tmp_path / "41/cgroup", "1:name=systemd:/system.slice/apache2.service\n0::/system.slice/apache2.service\n")
-    text(tmp_path / "42/cgroup", "0::/user.slice/user-1000.slice/session-3.scope\n")
-    assert [web_servers.unit_of(pid, tmp_path) for pid in (41, 42, 43)] == ["apache2.service", "", ""]

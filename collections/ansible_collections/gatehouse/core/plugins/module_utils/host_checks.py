@@ -60,14 +60,16 @@ def system_problems(about: dict[str, str], untested: bool, root: Path = ROOT) ->
     return [f"{said}: reinstall it, or try it all the same with base_untested_os: true ({DOCUMENTED})"], []
 
 
-def _mount(path: Path) -> Path:
-    """Return where the file system of a path is mounted; of one that is not there, that of the folder above it."""
+def _mount(path: Path, table: Path = Path("/proc/self/mounts")) -> Path:
+    """Return where the file system of a path is mounted (proc(5)); of one that is not there, of the folder above it.
+
+    A mount of a folder onto itself has the same device as before, so `os.path.ismount` does not see it.
+    """
     while not path.exists():
         path = path.parent
-    path = path.resolve()
-    while not os.path.ismount(path):
-        path = path.parent
-    return path
+    mounts = {line.split()[1].replace("\\040", " ") for line in table.read_text(errors="replace").splitlines()}
+    real = path.resolve()
+    return next((one for one in (real, *real.parents) if str(one) in mounts), ROOT)
 
 
 def _remounts() -> bool:

@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from ansible_collections.gatehouse.core.plugins.module_utils.debian import shipped
 
@@ -15,6 +16,7 @@ UNITS = Path("/etc/systemd/system")
 # Whose place nginx takes if asked: their configuration stays as it is, and they are stopped and disabled.
 REPLACED = ("apache2.service",)
 _LISTEN = re.compile(r"^\s*listen\s+(?:\S*:)?(\d+)(?=[\s;])", re.MULTILINE)
+_UNIT = re.compile(r" cgroup:\S*/([^/\s]+\.service)(?: |$)")
 _USERS = re.compile(r'users:\(\("([^"]*)",pid=(\d+)')
 
 
@@ -50,40 +52,38 @@ def nginx_problems(take_over: bool) -> list[str]:
     ]
 
 
-def listeners(ports: Iterable[int]) -> dict[int, tuple[str, int]]:
-    """Return {port: (program, process)} of those who listen on these TCP ports, whatever the address."""
-    argv = ["ss", "-Htlnp"]
+class Listener(NamedTuple):
+    """Who listens on a port; the process is 0 where root may not see it, as in containers."""
+
+    program: str
+    process: int
+    unit: str
+
+
+def listeners(ports: Iterable[int]) -> dict[int, Listener]:
+    """Return {port: who listens on it}, whatever the address; see ss(8)."""
+    argv = ["ss", "-Htlnpe"]
     done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=60, check=False)  # noqa: S603
-    found: dict[int, tuple[str, int]] = {}
+    found: dict[int, Listener] = {}
     wanted = set(ports)
     for line in done.stdout.splitlines():
         words = line.split()
         port = words[3].rpartition(":")[2] if len(words) > 3 else ""
         if port.isdecimal() and int(port) in wanted:
-            users = _USERS.search(line)
-            found.setdefault(int(port), (users[1], int(users[2])) if users else ("another program", 0))
+            users, unit = _USERS.search(line), _UNIT.search(line)
+            program, process = (users[1], int(users[2])) if users else ("another program", 0)
+            found.setdefault(int(port), Listener(program, process, unit[1] if unit else ""))
     return found
-
-
-def unit_of(pid: int, proc: Path = Path("/proc")) -> str:
-    """Return the systemd service of a process, '' where it is in none."""
-    try:
-        groups = (proc / str(pid) / "cgroup").read_text()
-    except OSError:
-        return ""
-    names = re.findall(r"/([^/\n]+\.service)(?=[/\n]|$)", groups)
-    return str(names[-1]) if names else ""
 
 
 def port_problems(ports: Iterable[int], take_over: bool, units: Path = UNITS) -> list[str]:
     """Refuse ports of ours on which somebody else listens."""
     held: dict[str, list[int]] = {}
-    for port, (program, pid) in sorted(listeners(ports).items()):
-        unit = unit_of(pid)
+    for port, (program, process, unit) in sorted(listeners(ports).items()):
         file = units / re.sub(r"@.*\.service$", "@.service", unit)
         ours = unit == "nginx.service" or (unit and file.is_file() and "Gatehouse" in file.read_text(errors="replace"))
         if not (ours or program == "nginx" or (take_over and unit in REPLACED)):
-            where = ", ".join(filter(None, [unit, f"process {pid}" if pid else ""]))
+            where = ", ".join(filter(None, [unit, f"process {process}" if process else ""]))
             held.setdefault(f"{program} ({where})" if where else program, []).append(port)
     found = []
     for who, taken in held.items():
@@ -98,7 +98,7 @@ def port_problems(ports: Iterable[int], take_over: bool, units: Path = UNITS) ->
 def displace(texts: Iterable[str]) -> list[str]:
     """Stop and disable the web servers that have a port of this nginx configuration; return their units."""
     ports = {int(port) for text in texts for port in _LISTEN.findall(text)}
-    units = {unit_of(pid) for _, pid in listeners(ports).values()}
+    units = {one.unit for one in listeners(ports).values()}
     found = sorted(units.intersection(REPLACED))
     for unit in found:
         subprocess.run(["systemctl", "disable", "--now", unit], check=False, capture_output=True, timeout=90)  # noqa: S603, S607
