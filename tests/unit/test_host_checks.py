@@ -89,7 +89,7 @@ def mounted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             f_ffree=state["inodes"],
         )  # fmt: skip
 
-    monkeypatch.setattr(host_checks.os, "statvfs", statvfs)
+    monkeypatch.setattr(os, "statvfs", statvfs)
     monkeypatch.setattr(host_checks, "_mount", lambda path: path)
     monkeypatch.setattr(host_checks, "_remounts", lambda: state.get("remounts", False))
     return state

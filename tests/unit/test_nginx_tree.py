@@ -290,7 +290,7 @@ def test_a_kernel_without_ipv6_is_named(store: Any, monkeypatch: pytest.MonkeyPa
 def test_who_gave_way_is_started_again_where_nginx_does_not_serve(
     store: Any, monkeypatch: pytest.MonkeyPatch, master: int
 ) -> None:
-    module = load(ROLE / "library/nginx_tree.py")
+    module = load("roles/nginx/library/nginx_tree.py")
     steps: list[Any] = []
 
     class Server:
@@ -314,7 +314,12 @@ def test_who_gave_way_is_started_again_where_nginx_does_not_serve(
             steps.append(words[1])
 
     monkeypatch.setattr(module, "absent_files", lambda options: [])
-    monkeypatch.setattr(module.web_servers, "displace", lambda texts: steps.append("displace") or ["apache2.service"])
+
+    def displace(_: Any) -> list[str]:
+        steps.append("displace")
+        return ["apache2.service"]
+
+    monkeypatch.setattr(module.web_servers, "displace", displace)
     monkeypatch.setattr(module.web_servers, "restore", steps.append)
     options = {
         "files": FILES, "secrets": {}, "state": "present", "depends": [], "needs": [], "readable": [],
