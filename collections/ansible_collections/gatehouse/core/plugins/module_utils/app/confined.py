@@ -16,9 +16,9 @@ from ansible_collections.gatehouse.core.plugins.module_utils.app.service import 
 # How a unit starts, ends and starts again. What is left of it confines it, and gives its account and its limits. A
 # runtime folder would be taken away with the command, from under the application that runs.
 OF_ITS_LIFE = {
-    "EnvironmentFile", "ExecStart", "ExecStartPre", "KillMode", "KillSignal", "Restart", "RestartMaxDelaySec",
-    "RestartSec", "RestartSteps", "RuntimeDirectory", "RuntimeDirectoryMode", "TimeoutStopSec", "Type", "UMask",
-    "WorkingDirectory",
+    "EnvironmentFile", "ExecSearchPath", "ExecStart", "ExecStartPre", "KillMode", "KillSignal", "Restart",
+    "RestartMaxDelaySec", "RestartSec", "RestartSteps", "RuntimeDirectory", "RuntimeDirectoryMode", "TimeoutStopSec",
+    "Type", "UMask", "WorkingDirectory",
 }  # fmt: skip
 # What it keeps between two starts: a release that is being prepared has no business there.
 OF_ITS_STATE = {"CacheDirectory", "CacheDirectoryMode", "ReadWritePaths", "StateDirectory", "StateDirectoryMode"}

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .. import applications
+from ..renamed import new_name
 from .problem import Problem, wrong
 from .renamed import renamed_value
 
@@ -63,7 +64,7 @@ def application_problems(
         present = {renamed["keys"].get(key, key): value for key, value in entry.items()}
         present |= {"runtime": renamed["values"]["runtime"].get(runtime, runtime)} if isinstance(runtime, str) else {}
         problems += _runtime(index, present, roles)
-        problems += _keys(index, present, known, roles)
+        problems += _keys(index, present, known, roles, renamed)
     return problems
 
 
@@ -98,7 +99,9 @@ def _runtime(index: int, entry: Mapping[str, Any], roles: Sequence[str]) -> Iter
         yield _problem([index, "runtime"], problem, f"write {near[0] if near else 'one of ' + ', '.join(runtimes)}")
 
 
-def _keys(index: int, entry: Mapping[str, Any], known: Sequence[str], roles: Sequence[str]) -> Iterator[Problem]:
+def _keys(
+    index: int, entry: Mapping[str, Any], known: Sequence[str], roles: Sequence[str], renamed: Mapping[str, Any]
+) -> Iterator[Problem]:
     """Yield the keys of an entry that become no input of a role."""
     runtime = str(entry.get("runtime", ""))
     for section in (*applications.SECTIONS, applications.UPSTREAM, runtime):
@@ -118,6 +121,9 @@ def _keys(index: int, entry: Mapping[str, Any], known: Sequence[str], roles: Seq
         prefix = variable.removesuffix(key)
         if key.removeprefix(prefix) != key and key in known:
             yield _problem([index, *path], "has the role's prefix", f"write {key.removeprefix(prefix)}")
+            continue
+        if new := applications.key_of(new_name(variable, renamed.get("variables", {})), runtime):
+            yield _problem([index, *path], f"was renamed to {new}", f"write {new}:")
             continue
         own = [name.removeprefix(prefix) for name in known if name.startswith(prefix)]
         near = difflib.get_close_matches(key, own, 1)
