@@ -63,15 +63,15 @@ def confined(name: str, command: list[str], confinement: list[str], timeout: int
         raise
 
 
-def prepare(name: str, command: list[str], release: Path, unit: str, user: str, timeout: int) -> None:
+def prepare(name: str, command: list[str], release: Path, unit: str, user: str, timeout: int, settings: Path) -> None:
     """Run a command in a release that has no place yet, which is all that it can write to; root owns it afterwards.
 
-    `release` is alone in a folder of root's. There is no network.
+    `release` is alone in a folder of root's; `settings` is the file with its environment. There is no network.
     """
     account = pwd.getpwnam(user)
     own = [
-        f"WorkingDirectory={release}", f"ReadWritePaths={release}", "PrivateNetwork=yes", "UMask=0022",
-        "Environment=HOME=/tmp XDG_CACHE_HOME=/tmp",
+        f"EnvironmentFile={settings}", f"WorkingDirectory={release}", f"ReadWritePaths={release}",
+        "PrivateNetwork=yes", "UMask=0022", "Environment=HOME=/tmp XDG_CACHE_HOME=/tmp",
     ]  # fmt: skip
     # The application that runs has the same account, but sees this folder as read-only.
     os.chown(release.parent, 0, account.pw_gid)
