@@ -31,9 +31,9 @@ all:
     database_name: gauntlet
     database_password: &password of-this-lab-only
     redis_password: *password
+    firewall_confirm_timeout: 120   # for a busy machine
   hosts:
-    app1: {{ansible_host: {ADDRESSES["app1"]}}}
-    store1: {{ansible_host: {ADDRESSES["store1"]}}}
+    app1: {{ansible_host: {ADDRESSES["app1"]}}}{{store}}
   children:
     proxies: {{hosts: {{proxy1: {{ansible_host: {ADDRESSES["proxy1"]}, public_address: {ENTRY}}}}}}}
 """
@@ -52,7 +52,9 @@ class PlayError(RuntimeError):
 class Lab:
     """The inventory in build/gauntlet, and plays on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, stores: bool) -> None:
+        """Describe it with a host for databases, or without."""
+        self.store = f"\n    store1: {{ansible_host: {ADDRESSES['store1']}}}" if stores else ""
         self.inventory = WORK / "inventory"
         self.log = WORK / "plays.log"
 
@@ -63,8 +65,11 @@ class Lab:
         for link in ("wiring.yml", "group_vars/all/lab.yml"):
             (self.inventory / link).unlink(missing_ok=True)
             (self.inventory / link).symlink_to(ROOT / "inventories" / "lab" / link)
+        ours = self.inventory / "group_vars" / "apps"
+        ours.mkdir(exist_ok=True)
+        (ours / "app.yml").write_text(f"app_source: {WORK}/sources/{{{{ app_name }}}}\n")
         group = f"    {name}: {{hosts: {{app1: }}}}\n" if name else ""
-        (self.inventory / "hosts.yml").write_text(HOSTS + group)
+        (self.inventory / "hosts.yml").write_text(HOSTS.replace("{store}", self.store) + group)
         lists = {"applications": entry, "proxy_sites": site or (SITE.format(name=name) if name else "")}
         for variable, text in lists.items():
             body = f"{variable}:\n{textwrap.indent(text, '  ')}" if text else f"{variable}: []\n"
@@ -102,7 +107,7 @@ class Lab:
     def release(self, app: str) -> str:
         """Return the id of the release that runs."""
         document: dict[str, Any] = json.loads(self.play("playbooks/status", "-e", "format=json", "-e", f"app={app}"))
-        return str(document["applications"][0]["hosts"][0]["release"])
+        return str(document["upstreams"][0]["members"][0]["release"])
 
     @contextmanager
     def up(self) -> Iterator[None]:
@@ -111,8 +116,11 @@ class Lab:
         self.log.unlink(missing_ok=True)
         self.describe()
         try:
-            self.play("playbooks/lab_down")
+            if (ROOT / ".lab" / NAME).exists():  # of a run that was killed
+                self.play("playbooks/lab_down")
             self.play("playbooks/lab_up")
+            if self.store:
+                self.play("molecule/workers/prepare")
             yield
         finally:
             self.describe()

@@ -70,7 +70,7 @@ class Trial:
 
     def _describe(self, version: str) -> None:
         self.module.source(self.folder, version)
-        entry = self.module.ENTRY.format(version=version, source=self.folder)
+        entry = self.module.ENTRY.format(version=version)
         self.lab.describe(self.name, entry, getattr(self.module, "SITE", ""))
 
     def first(self) -> str:
@@ -137,12 +137,10 @@ def main() -> int:
     if unknown := [name for name in names if name not in known]:
         parser.error(f"{', '.join(unknown)}: known are {', '.join(known)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    lab = Lab()
+    lab = Lab(any(name in STORED for name in names))
     results: list[Result] = []
     try:
         with lab.up():
-            if any(name in STORED for name in names):
-                lab.play("molecule/workers/prepare")
             results.extend(Trial(lab, name).run() for name in names)
     finally:
         print(f"\n{table(results)}")

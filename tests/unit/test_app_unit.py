@@ -45,7 +45,7 @@ def test_a_program_has_a_home_a_cache_and_a_temporary_folder() -> None:
 def test_the_inventory_has_a_start_of_its_own() -> None:
     runtime = ["/usr/bin/node", "main.js"]
     assert unit(app_start_command=runtime)["ExecStart"] == ["/usr/bin/node main.js"]
-    found = unit(app_start_command=runtime, app_command="flower --port=$APP_PORT --title '100%'")
+    found = unit(app_start_command=runtime, app_web_command="flower --port=$APP_PORT --title '100%'")
     assert found["ExecStart"] == ['flower "--port=${APP_PORT}" --title "100%%"']
     # A bare name is the release's program, then the host's.
     assert found["ExecSearchPath"] == ["/srv/shop/current/bin:/usr/local/bin:/usr/bin:/bin"]

@@ -14,8 +14,7 @@ ENTRY = """\
   runtime: python
   version: "{version}"
   port: 8001
-  source: {source}
-  command: datasette serve -i rides.db --host $APP_ADDRESS --port $APP_PORT --setting force_https_urls on
+  web_command: datasette serve -i rides.db --host $APP_ADDRESS --port $APP_PORT --setting force_https_urls on
   health_path: /-/versions.json
 """
 LOAD = ("/rides/rides.json", "/-/static/app.css")
@@ -35,5 +34,4 @@ def check(visitor: Visitor) -> None:
     """Rows as JSON, the page, and addresses that a visitor can follow."""
     rows = json.loads(visitor.ask("/rides/rides.json").text)
     assert rows["rows"][0][-1].startswith("Hob"), rows
-    assert "https://datasette.lab.test/" in visitor.ask("/rides/rides.json?_size=1&_shape=objects").text or True
     assert "<table" in visitor.ask("/rides/rides").text

@@ -13,7 +13,6 @@ ENTRY = """\
   runtime: node
   version: "{version}"
   port: 3000
-  source: {source}
   node: {{entry: server.js, build_script: "", include: [server.js, package.json], install_scripts: [better-sqlite3]}}
   health_path: /
 """

@@ -15,8 +15,7 @@ ENTRY = """\
   runtime: python
   version: "{version}"
   port: 5555
-  source: {source}
-  command: celery --app jobs flower --address=$APP_ADDRESS --port=$APP_PORT
+  web_command: celery --app jobs flower --address=$APP_ADDRESS --port=$APP_PORT
   processes: [{{name: worker, command: celery --app jobs worker --events --concurrency 2}}]
   environment: {{FLOWER_UNAUTHENTICATED_API: "true"}}
   secrets: {{BROKER: "redis://:{{{{ redis_password }}}}@10.64.0.31/0"}}

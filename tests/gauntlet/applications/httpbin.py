@@ -13,7 +13,6 @@ ENTRY = """\
   runtime: python
   version: "{version}"
   port: 8000
-  source: {source}
   python: {{target: "httpbin:app", source_packages: [flasgger]}}
   health_path: /status/200
 """
@@ -29,8 +28,8 @@ def source(folder: Path, version: str) -> None:
 
 def check(visitor: Visitor) -> None:
     """What the application sees of a visitor, and what comes through of its answers."""
-    seen = json.loads(visitor.ask("/get?a=1", X_Forwarded_Proto="gopher").text)
-    assert seen["url"] == "https://httpbin.lab.test/get?a=1", seen
+    seen = json.loads(visitor.ask("/get?show_env=1", X_Forwarded_Proto="gopher").text)
+    assert seen["url"] == "https://httpbin.lab.test/get?show_env=1", seen
     assert seen["headers"]["X-Forwarded-Proto"] == "https", seen
     posted = json.loads(visitor.ask("/post", "POST", b"x" * 300_000).text)
     assert len(posted["data"]) == 300_000

@@ -15,9 +15,9 @@ ENTRY = """\
   runtime: node
   version: "{version}"
   port: 3001
-  source: {source}
   node: {{include: [.next, public, package.json]}}
-  command: node node_modules/next/dist/bin/next start --hostname $APP_ADDRESS --port $APP_PORT
+  shared_paths: [.next/cache]
+  web_command: node node_modules/next/dist/bin/next start --hostname $APP_ADDRESS --port $APP_PORT
   health_path: /
 """
 LOAD = ("/", "/next.svg")

@@ -14,9 +14,8 @@ ENTRY = """\
   runtime: node
   version: "{version}"
   port: 1880
-  source: {source}
   node: {{build_script: "", include: [package.json, VERSION]}}
-  command: node node_modules/node-red/red.js --userDir /var/lib/nodered --port $APP_PORT
+  web_command: node node_modules/node-red/red.js --userDir /var/lib/nodered --port $APP_PORT
   health_path: /
 """
 SITE = """\

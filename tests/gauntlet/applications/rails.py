@@ -16,18 +16,16 @@ ENTRY = """\
   runtime: rails
   version: "{version}"
   port: 3002
-  source: {source}
-  environment: {{DATABASE_URL: sqlite3:/var/lib/rails/production.sqlite3}}
-  secrets: {{RAILS_MASTER_KEY: "{{{{ lookup('ansible.builtin.file', '{source}.master') }}}}"}}
+  secrets: {{RAILS_MASTER_KEY: "{{{{ lookup('ansible.builtin.file', app_source ~ '.master') }}}}"}}
   health_path: /up
 """
 LOAD = ("/up", "/horses")
 # On a host of the lab, because the controller need not have Ruby.
 MAKE = """\
+export BUNDLE_WITHOUT=development:test RAILS_ENV=production SECRET_KEY_BASE_DUMMY=1
 apt-get install -qy --no-install-recommends rails ruby-rails-propshaft puma ruby-sqlite3 bundler >&2 &&
-cd /tmp && rm -rf stable && rails new stable --skip-bundle --skip-git --skip-javascript --skip-bootsnap --skip-test \
-  --skip-jbuilder --skip-kamal --skip-solid --skip-thruster --skip-rubocop --skip-brakeman --skip-ci \
-  --skip-docker >&2 &&
+cd /tmp && rm -rf stable && rails new stable --asset-pipeline=propshaft --skip-bundle --skip-git --skip-javascript \
+  --skip-bootsnap --skip-test --skip-jbuilder --skip-rubocop --skip-brakeman --skip-ci --skip-docker >&2 &&
 cd stable && bundle install --local >&2 && bin/rails generate scaffold horse name:string >&2 && tar c .
 """
 

@@ -16,17 +16,14 @@ ENTRY = """\
   runtime: python
   version: "{version}"
   port: 8002
-  source: {source}
   python: {{target: "mysite.wsgi:application"}}
   environment: {{DJANGO_SETTINGS_MODULE: mysite.settings.production}}
   secrets: {{SECRET_KEY: "{{{{ environment_passphrase }}}}", DATABASE_PASSWORD: "{{{{ database_password }}}}"}}
   egress: [{{name: database, to: [10.64.0.31], ports: [5432]}}]
-  build_commands: [[bin/python, manage.py, collectstatic, --no-input]]
+  build_commands: [[bin/python, manage.py, collectstatic, --no-input, --settings, mysite.settings.production]]
   health_path: /
-  tls_endpoint:
-    locations:
-      - {{path: /static/, static: {{dir: /srv/wagtail/current/static, max_age: 365d}}}}
-      - {{path: /media/, static: {{dir: /var/lib/wagtail/media}}}}
+  tls_endpoint: {{locations: [{{path: /static/, static: {{dir: /srv/wagtail/current/static}}}},
+                             {{path: /media/, static: {{dir: /var/lib/wagtail/media}}}}]}}
 """
 LOAD = ("/", "/admin/login/")
 # The file that the project's own settings read last, and the environment, as Django's manual has it.
@@ -62,7 +59,7 @@ def prepare(lab: Lab) -> None:
     """Make an editor, by a command in the release."""
     user = ("--username", "hob", "--email", "hob@lab.test")
     environment = "DJANGO_SUPERUSER_PASSWORD=gate"
-    lab.command("wagtail", "env", environment, "python", "manage.py", "createsuperuser", "--no-input", *user)
+    lab.command("wagtail", "env", environment, "bin/python", "manage.py", "createsuperuser", "--no-input", *user)
 
 
 def check(visitor: Visitor) -> None:

@@ -140,6 +140,12 @@ def test_secrets_in_laravels_cache_are_the_applications_alone(estate: Estate) ->
     assert host.run("sudo -u nobody test -w /run/tickets/fastcgi.sock").rc != 0
 
 
+def test_nginx_beside_an_application_sends_its_files(ask: Ask) -> None:
+    sent = ask("https://storefront.lab.test/static/shop.css")
+    assert sent.status == 200
+    assert "max-age=3600" in sent.headers["cache-control"]
+
+
 def test_rails_is_prepared_with_its_environment_and_writes_a_pidfile(estate: Estate) -> None:
     host = estate.host("guestbook1")
     # An initializer of its own ends without DATABASE_URL, so without it there would be no assets.

@@ -17,7 +17,7 @@ from .problem import Problem, wrong
 _UNDEFINED = re.compile(r"(?:^|: )'([^']+)' is undefined|has no (?:attribute|element) '?([^']+?)'?$")
 
 # What is required unless another input is given, which the specs of roles cannot say.
-_EITHER = {"python_app_target": "app_command"}
+_EITHER = {"python_app_target": "app_web_command"}
 
 
 def unknown_variables(names: Sequence[str], known: Sequence[str], roles: Sequence[str]) -> list[Problem]:
