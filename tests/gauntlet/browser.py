@@ -74,7 +74,8 @@ class Browser:
 
     def _ask(self, path: str, body: dict[str, Any] | None = None, method: str = "POST") -> Any:
         data = json.dumps(body or {}).encode() if method == "POST" else None
-        request = urllib.request.Request(self.base + path, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310 (chromedriver's)
+        kind = {"Content-Type": "application/json"}
+        request = urllib.request.Request(self.base + path, data, kind, method=method)  # noqa: S310 (it is chromedriver)
         try:
             with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
                 return json.load(answer)["value"]

@@ -17,7 +17,7 @@ WORK = ROOT / "build" / "gauntlet"
 NAME = "gauntlet"
 ADDRESSES = {"proxy1": "10.64.0.11", "app1": "10.64.0.101", "store1": "10.64.0.31"}
 ENTRY = "198.18.64.11"
-LONGEST = 900  # seconds of one play
+LONGEST = 3600  # seconds of one play, on a machine that has much else to do
 
 HOSTS = f"""\
 all:
@@ -110,13 +110,13 @@ class Lab:
         return str(document["upstreams"][0]["members"][0]["release"])
 
     @contextmanager
-    def up(self) -> Iterator[None]:
-        """Boot the hosts, and take them down however it ends."""
+    def up(self, keep: bool) -> Iterator[None]:
+        """Boot the hosts, and take them down however it ends; with `keep` take those that are there, and leave them."""
         shutil.rmtree(WORK / "inventory", ignore_errors=True)
         self.log.unlink(missing_ok=True)
         self.describe()
         try:
-            if (ROOT / ".lab" / NAME).exists():  # of a run that was killed
+            if not keep and (ROOT / ".lab" / NAME).exists():  # of a run that was killed
                 self.play("playbooks/lab_down")
             self.play("playbooks/lab_up")
             if self.store:
@@ -124,4 +124,5 @@ class Lab:
             yield
         finally:
             self.describe()
-            self.play("playbooks/lab_down")
+            if not keep:
+                self.play("playbooks/lab_down")

@@ -24,6 +24,7 @@ from visitor import Load, Visitor
 
 FOLDER = Path(__file__).parent / "applications"
 FIRST, SECOND = "1.0.0", "2.0.0"
+STEPS = ("first", "check", "second", "back", "remove")
 STORED = ("flower", "wagtail")  # on PostgreSQL or Redis
 
 
@@ -34,7 +35,7 @@ class Result:
     name: str
     lines: int
     steps: dict[str, str] = field(default_factory=dict)
-    failed: str = ""
+    failed: bool = False
 
 
 class Trial:
@@ -50,14 +51,13 @@ class Trial:
 
     def run(self) -> Result:
         """Go through all steps until one fails; what is on the host is removed in any case."""
-        try:
-            for step in (self.first, self.check, self.second, self.back):
-                self._step(step)
-        except Exception:  # whatever it is, it is the result, and other applications follow
-            self.result.failed = traceback.format_exc(limit=3)
-            print(f"{self.name} failed:\n{self.result.failed}", flush=True)
-        finally:
-            self._step(self.remove)
+        for steps in ((self.first, self.check, self.second, self.back), (self.remove,)):
+            try:
+                for step in steps:
+                    self._step(step)
+            except Exception:  # whatever it is, it is the result, and other applications follow
+                self.result.failed = True
+                print(f"{self.name} failed:\n{traceback.format_exc(limit=3)}", flush=True)
         return self.result
 
     def _step(self, step: Callable[[], str]) -> None:
@@ -118,12 +118,10 @@ class Trial:
 
 def table(results: list[Result]) -> str:
     """Return the results as a table of Markdown."""
-    rows = [
-        "| application | lines | deployed | asked | second version | rolled back |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    heads = ("application", "lines", "deployed", "asked", "second version", "rolled back", "removed")
+    rows = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
     for result in results:
-        cells = [result.steps.get(step, "-") for step in ("first", "check", "second", "back")]
+        cells = [result.steps.get(step, "-") for step in STEPS]
         rows.append(f"| {result.name} | {result.lines} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
@@ -133,14 +131,16 @@ def main() -> int:
     known = sorted(file.stem for file in FOLDER.glob("[a-z]*.py"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("applications", nargs="*", metavar="APPLICATION", help=f"of {', '.join(known)}")
-    names = parser.parse_args().applications or known
+    parser.add_argument("--keep", action="store_true", help="take the lab that is there, and leave it")
+    given = parser.parse_args()
+    names = given.applications or known
     if unknown := [name for name in names if name not in known]:
         parser.error(f"{', '.join(unknown)}: known are {', '.join(known)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     lab = Lab(any(name in STORED for name in names))
     results: list[Result] = []
     try:
-        with lab.up():
+        with lab.up(given.keep):
             results.extend(Trial(lab, name).run() for name in names)
     finally:
         print(f"\n{table(results)}")
