@@ -20,9 +20,9 @@ LOAD = ("/get", "/uuid", "/bytes/20000", "/delay/0.3")
 
 
 def source(folder: Path, version: str) -> None:
-    """Httpbin names gunicorn among its extras, and a Flask that it runs with."""
+    """Its extra has gunicorn, and what its front page needs."""
     if version == "1.0.0":
-        lock_python(folder, "httpbin", "gunicorn")
+        lock_python(folder, "httpbin[mainapp]")
     note_version(folder, version)
 
 
