@@ -30,7 +30,7 @@ def asked(proxy: str, proxies: list[str], hosts: list[str]) -> str:
     if proxy not in proxies:
         return ""
     shared = {name: f"{name}.shop" if name in proxies else name for name in hosts}
-    said = {
+    said: dict[str, dict[str, Any]] = {
         shared[name]: {"ansible_host": ADDRESSES[name], "machine": name, "app_port": 3000, "tls_endpoint_port": 443}
         for name in hosts
     }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from edited import edited, play
 
 from estate import Estate
+
+from .edited import edited, play
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edited import edited, play
-
 from estate import Ask, Estate
 from visitors import Load, visitors
+
+from .edited import edited, play
 
 # What visitors of the other proxy get.
 ELSEWHERE = "curl -s --max-time 10 --cacert /srv/ca.pem --resolve {name}:443:{address} https://{name}/"

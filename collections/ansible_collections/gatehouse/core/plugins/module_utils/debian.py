@@ -27,7 +27,7 @@ def not_installed(names: list[str]) -> list[str]:
 
 
 def shipped(package: str) -> set[str]:
-    """Return the MD5 sums of a package's configuration files as it brought them (deb-conffiles(5)); {} without it."""
+    """Return the MD5 sums of a package's configuration files as it came with them (deb-conffiles(5)); {} without it."""
     argv = ["/usr/bin/dpkg-query", "-W", "-f", "${Conffiles}", package]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603
     return {words[1] for words in map(str.split, done.stdout.splitlines()) if len(words) > 1}
