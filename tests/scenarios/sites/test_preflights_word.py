@@ -128,6 +128,7 @@ FORMATS: dict[str, st.SearchStrategy[Any]] = {
     "nginx_variable": _VARIABLE,
     "redirect_target": st.sampled_from(["/", "/new$request_uri", "https://$host/x?a=b#c", "http://[::1]/", "/a'b(c)*"]),
     "request_header_value": st.one_of(_TEXT, st.sampled_from(["$host", "a;$remote_addr", "{$scheme}"])),
+    "http_method": st.sampled_from(["GET", "POST", "PATCH", "PROPFIND", "PURGE", "M-SEARCH"]),
     "request_rate": st.one_of(st.integers(1, 999999).map("{}r/s".format), st.integers(1, 999999).map("{}r/m".format)),
     "server_name": st.one_of(
         st.lists(_LABEL, min_size=1, max_size=4).map(".".join), _WORD.map("*.{}.example.org".format)
