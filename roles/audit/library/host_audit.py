@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.gatehouse_audit_reader import (
+from ansible_collections.gatehouse.core.plugins.module_utils.audit.reader import (
     loose_files,
     read_accounts,
     read_forwarders,
