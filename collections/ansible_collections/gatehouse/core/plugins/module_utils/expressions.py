@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import re._constants as sre
 import re._parser as parser
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -215,3 +216,25 @@ def backtracking_regex(pattern: Any) -> bool:
     automaton = _Automaton()
     automaton.tree(parser.parse(_with_branches(str(pattern))))
     return _is_ambiguous(automaton.takes, automaton.follows)
+
+
+def regular_expression(text: str, shown: str, kind: str, instead: str) -> str:
+    """Return a text that is a regular expression and that no visitor can make slow.
+
+    `shown`: the text in an error; `kind`: what is asked for, such as `regular expression`; `instead`: what to write
+    where it is none.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Python may read `[[` otherwise one day; nginx's expressions are its own, and nginx has the last word.
+            warnings.simplefilter("ignore", FutureWarning)
+            re.compile(text)
+    except re.error as error:
+        raise InputError(f"{shown} is no {kind} ({error})", instead) from None
+    # A visitor chooses what it is compared with.
+    if backtracking_regex(text):
+        raise InputError(
+            f"{shown} fits some texts in exponentially many ways, and a visitor can have nginx try them all",
+            "it without a repetition of what repeats the same characters itself, such as ^/[a-z/]*$ for ^/([a-z/]+)*$",
+        )
+    return text

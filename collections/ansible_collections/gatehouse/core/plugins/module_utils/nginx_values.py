@@ -12,10 +12,9 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-import warnings
 from typing import Any
 
-from ansible_collections.gatehouse.core.plugins.module_utils.expressions import backtracking_regex
+from ansible_collections.gatehouse.core.plugins.module_utils.expressions import regular_expression
 from ansible_collections.gatehouse.core.plugins.module_utils.input_error import InputError
 from ansible_collections.gatehouse.core.plugins.module_utils.names import NAME
 
@@ -174,22 +173,7 @@ def location_path(value: Any) -> str:
         raise InputError(f"{_shown(value)} is too long for nginx", f"at most {_LONGEST_EXPRESSION} characters")
     if not text or _CONTROL.search(text):
         raise InputError(f"{_shown(value)} is no path and no regular expression", "one such as /api/")
-    try:
-        with warnings.catch_warnings():
-            # Python may read `[[` otherwise one day; nginx's expressions are its own, and nginx has the last word.
-            warnings.simplefilter("ignore", FutureWarning)
-            re.compile(text)
-    except re.error as error:
-        raise InputError(
-            f"{_shown(value)} is no path and no regular expression ({error})", "one such as /api/"
-        ) from None
-    # A visitor chooses what it is compared with.
-    if backtracking_regex(text):
-        raise InputError(
-            f"{_shown(value)} fits some texts in exponentially many ways, and a visitor can have nginx try them all",
-            "it without a repetition of what repeats the same characters itself, such as ^/[a-z/]*$ for ^/([a-z/]+)*$",
-        )
-    return text
+    return regular_expression(text, _shown(value), "path and no regular expression", "one such as /api/")
 
 
 def host_path(value: Any) -> str:

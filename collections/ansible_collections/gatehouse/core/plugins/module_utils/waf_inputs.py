@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from .expressions import backtracking_regex
+from .expressions import regular_expression
 from .input_error import InputError
 
 _PARAMETER = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,128}")
@@ -49,16 +49,7 @@ def waf_text(value: Any) -> str:
 def waf_regex(value: Any) -> str:
     """Return a regular expression that a rule of ModSecurity can have, and that no visitor can make slow."""
     text = waf_text(value)
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise InputError(f"{json.dumps(text)} is no regular expression: {error}", "one of PCRE") from None
-    if backtracking_regex(text):
-        raise InputError(
-            f"{json.dumps(text)} takes a time that grows with every character of a visitor's text",
-            "it without a repetition inside a repetition",
-        )
-    return text
+    return regular_expression(text, json.dumps(text), "regular expression", "one of PCRE")
 
 
 def rule_number(name: str) -> int:
