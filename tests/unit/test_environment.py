@@ -67,6 +67,15 @@ def test_an_entry_gives_its_hosts_the_inputs_of_the_roles(environment: Path) -> 
     assert [name for name in found if "upstream" in name or name == "node"] == []
 
 
+@pytest.mark.parametrize(
+    "text", ['{"applications": [{"name": "shop", "port": 3000}]}', '"applications" :\n- {name: shop, port: 3000}\n']
+)
+def test_the_list_is_found_however_its_file_writes_it(environment: Path, text: str) -> None:
+    (environment / "group_vars" / "all" / "applications.yml").write_text(text)
+    found = variables(environment, "shop2")
+    assert (found["app_name"], found["app_port"]) == ("shop", 3000)
+
+
 def test_an_application_reaches_no_host_of_another(environment: Path) -> None:
     found = variables(environment, "proxy1")
     assert (found["colour"], found["proxy_drained"]) == ("wiring", [])

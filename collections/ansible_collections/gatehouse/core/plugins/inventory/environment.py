@@ -160,7 +160,7 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
         for path in files:
             # By the text first: a vault is not opened for it, nor is a mistake in another file this plugin's.
             try:
-                found = path.is_file() and "\napplications:" in f"\n{path.read_text(encoding='utf-8')}"
+                found = path.is_file() and "applications" in path.read_text(encoding="utf-8")
                 data = self._read(str(path)) if found else None
             except (OSError, UnicodeDecodeError, AnsibleError):
                 continue
