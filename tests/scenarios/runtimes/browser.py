@@ -23,7 +23,7 @@ SCREENSHOTS = ROOT / "build" / "screenshots"
 QUIET = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--hide-scrollbars", "--window-size=1280,900",
-    "--timeout=10000", "--virtual-time-budget=3000",
+    "--timeout=40000", "--virtual-time-budget=3000",
 )  # fmt: skip
 PNG = b"\x89PNG\r\n\x1a\n"
 
