@@ -23,7 +23,7 @@ REHEARSAL := $(if $(wildcard inventories/$(ENV)/group_vars/all/lab.yml),,-e @.la
 VAULT := $(shell [ -n "$$ANSIBLE_VAULT_PASSWORD_FILE" ] || ! head -c 14 inventories/$(ENV)/group_vars/all/vault.yml 2>/dev/null \
   | grep -q ANSIBLE_VAULT || echo --ask-vault-pass)
 
-.PHONY: help lab new scenario lab-up lab-down lint unit render contract molecule images test mutate bench bench-proxy lock docs clean
+.PHONY: help lab new scenario lab-up lab-down lint unit render contract molecule images test mutate gauntlet bench bench-proxy lock docs clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -84,6 +84,9 @@ molecule-%: .venv/ready | $(IMAGES)
 
 mutate: .venv/ready ## Whether the fast tests notice small faults; MUTATE="--against main --minutes 10 --seed 1"
 	@python3 tests/tools/mutate.py $(MUTATE)
+
+gauntlet: .venv/ready ## Deploy strangers' applications on a lab of its own (APPS="httpbin nextjs"; about 2 min each)
+	@python3 tests/gauntlet/run.py $(APPS)
 
 bench: .venv/ready ## What runs cost, on labs of its own; BENCH="--only idle,proxy" makes a part, BENCH=--plan lists all
 	@python3 tests/bench/run_cost.py $(BENCH)

@@ -51,6 +51,11 @@ COLOUR = re.compile(r"(\x1b\[[\d;]*m)")
 # `proxy : configure | Render the upstreams`: the role and the file are for whoever reads a failure.
 TASK_PLACE = re.compile(r"^(\S+ : )?([\w./-]+ \| )?")
 CLEAR_LINE = "\r\x1b[K"
+# What sudo and Ansible say of it, and what to do.
+HINTS = {
+    "you must have a tty to run sudo": "write ansible_pipelining: false for it; its sudo wants a terminal (requiretty)",
+    "Missing sudo password": "run it with -K, or write ansible_become_password for it",
+}
 PRINTS_DOCUMENT = re.compile(r"^ +(vars: \{)?prints_document: true\b", re.MULTILINE)
 
 
@@ -229,6 +234,14 @@ class Guarded(Default):  # type: ignore[misc]
         """End the run with the status that its document asks for; Ansible itself has one for all that fails."""
         if self._exit_code:
             raise SystemExit(self._exit_code)
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        """Show a failure as the default callback does, and what to do about sudo."""
+        super().v2_runner_on_failed(result, ignore_errors)
+        said = f"{result.result.get('msg')} {result.result.get('module_stderr')}"
+        for words, remedy in HINTS.items():
+            if words in said:
+                self._display.display(f"{result.host.name}: {remedy}", color=constants.COLOR_ERROR, stderr=True)
 
     def _get_diff(self, difference: Any) -> str:
         """Return a diff as Ansible colours it, escaped before that."""

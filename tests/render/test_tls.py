@@ -96,11 +96,6 @@ def test_a_site_knows_its_visitors_by_their_names(render: Render) -> None:
     assert patterns == {"default": ("0",), r"~*(^|(?<!\\),)CN=ada\.lab\.test(,|$)": ("1",)}
 
 
-def test_an_endpoints_visitors_may_have_any_number_of_authorities_above_them() -> None:
-    values = yaml.safe_load((ROLE.parent / "tls_endpoint" / "vars" / "main.yml").read_text())
-    assert values["__tls_endpoint_visitors"]["depth"] == 10
-
-
 def test_without_a_revocation_list_none_is_named(render: Render) -> None:
     site = render(**staffed(mode="required", ca="/srv/ca.pem")).https_server("staff.example.com")
     assert not site.all("ssl_crl")

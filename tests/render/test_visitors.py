@@ -181,13 +181,14 @@ def test_one_address_has_generous_limits_everywhere(render: Render) -> None:
     assert http.one("keepalive_requests").args == ("1000",)
     assert http.one("max_ranges").args == ("16",)
     limits = [("client_requests", "2000"), ("websocket_clients", "500")]
-    assert http.arguments("limit_conn") == limits
+    assert http.https_server("example.com").arguments("limit_conn") == limits
     assert place(http, "/few/").arguments("limit_conn") == [("connections_few", "2"), *limits]
     zones = http.arguments("limit_conn_zone")
     assert {key for key, zone in zones if "client" in zone} == {"$binary_remote_addr", "$gatehouse_websocket_client"}
     counted = http.one("map", "$gatehouse_upgrade", "$gatehouse_websocket_client")
     assert [(one.name, *one.args) for one in counted.block] == [("default", ""), ("websocket", "$binary_remote_addr")]
-    assert not render(**estate(proxy_client_requests=0, proxy_client_websockets=0)).all("limit_conn")
+    without = render(**estate(proxy_client_requests=0, proxy_client_websockets=0))
+    assert not [one for one in without.walk() if one.name == "limit_conn"]
 
 
 def test_whom_nginx_refuses_reads_why_from_nobody_but_nginx(render: Render) -> None:

@@ -21,19 +21,21 @@ EXAMPLES: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("input_exampl
 PUBLIC = {
     "app_address", "app_fastcgi_script", "app_migrate_command", "app_web_server_user", "base_held_units",
     "base_packages", "certificate_acme_directory", "certificate_requests", "firewall_admin_sources",
-    "firewall_services", "internal_ca_common_name", "internal_ca_passphrase", "internal_ca_permitted_dns",
-    "internal_ca_permitted_ip", "lab_vault_example", "nginx_open_files", "proxy_session_ticket_seed",
-    "proxy_trace_sources", "proxy_upstream_ca", "proxy_upstream_crl", "rollout_strategy",
-    "tls_endpoint_app_port", "tls_endpoint_ca", "tls_endpoint_clients", "tls_endpoint_crl",
-    "tls_endpoint_port", "verify_ca_file", "verify_proxies", "verify_sites",
+    "firewall_services", "firewall_ssh_port", "internal_ca_common_name", "internal_ca_passphrase",
+    "internal_ca_permitted_dns", "internal_ca_permitted_ip", "lab_vault_example", "nginx_open_files",
+    "nginx_take_over", "proxy_session_ticket_seed", "proxy_trace_sources", "proxy_upstream_ca",
+    "proxy_upstream_crl", "rollout_strategy", "tls_endpoint_app_port", "tls_endpoint_ca",
+    "tls_endpoint_clients", "tls_endpoint_crl", "tls_endpoint_port", "verify_ca_file", "verify_proxies",
+    "verify_sites",
 }  # fmt: skip
 # What nobody sets in an inventory: how roles are called by each other and by the tests.
 INTERNAL = {
     "app_build_host", "app_name", "app_state", "certificate_acme_home", "certificate_acme_packages",
     "certificate_acme_served_at", "certificate_acme_webroot", "certificate_no_log", "certificate_packages",
     "certificate_reload_units", "lab_acme", "lab_dir", "lab_hosts", "preflight_playbooks",
-    "proxy_acme_webroot", "proxy_certificate_dir", "proxy_drain_last", "proxy_forwarded_headers",
-    "proxy_session_tickets", "proxy_upstream_certificate", "rollout_staged", "tls_endpoint_certificate",
+    "proxy_acme_webroot", "proxy_certificate_dir", "proxy_drain_last", "proxy_endpoints",
+    "proxy_session_tickets", "proxy_upstream_certificate", "rollout_asked", "rollout_staged",
+    "tls_endpoint_certificate",
 }  # fmt: skip
 # How an entry of `applications` names the inputs of a role, and in which order the roles come.
 ENTRY = {"app": "", "rollout": "rollout.", "tls_endpoint": "tls_endpoint."}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -300,3 +301,23 @@ def test_another_version_than_the_hosts_have_ends_the_build(
         build.run()
     # A file that is left out says nothing.
     assert builder.Build({**options, "versions": {".python-version": known}, "own_exclude": [".python-version"]}).run()
+
+
+@pytest.mark.parametrize(
+    ("engines", "admitted"),
+    [
+        ({}, True), ({"node": ">=18"}, True), ({"node": "20.x"}, True), ({"node": "^18.18 || ^20.9 || >=21.1"}, True),
+        ({"node": "18 - 20"}, True), ({"node": "~20.19.0"}, True), ({"node": "*"}, True), ({"node": "lts"}, True),
+        ({"node": ">=18 <21"}, True), ({"node": 20}, True), ({"npm": ">=11"}, True), ({"node": ">=20.19.0"}, True),
+        ({"node": ">=22.9"}, False), ({"node": "24.x"}, False), ({"node": "^18.18 || >=21.1"}, False),
+        ({"node": ">20"}, False), ({"node": "<20"}, False), ({"node": "16 - 18"}, False), ({"node": "~22"}, False),
+    ],
+)  # fmt: skip
+def test_engines_of_another_node_end_the_build(
+    builder: Any, options: dict[str, Any], engines: dict[str, Any], admitted: bool
+) -> None:
+    (Path(options["source"]) / "package.json").write_text(json.dumps({"engines": engines}))
+    build = builder.Build({**options, "versions": {"package.json": ["20"]}})
+    said = f"package.json of {options['name']} says engines.node {engines.get('node')}, and its hosts have 20"
+    with contextlib.nullcontext() if admitted else pytest.raises(builder.ArchiveError, match=re.escape(said)):
+        build.run()

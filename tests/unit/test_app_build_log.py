@@ -62,7 +62,8 @@ def test_what_is_missing_names_the_package_that_lacks_it() -> None:
         ("/usr/bin/ld: cannot find -lxml2: No such file or directory", "apt-get install libxml2-dev or the like"),
         ("  Because flasgger==0.9.7.1 has no usable wheels and you require", "name it in python_app_source_packages"),
         ("Error: Could not locate the bindings file. Tried:", "name the package in node_app_install_scripts"),
-        ("Error: getaddrinfo EAI_AGAIN fonts.googleapis.com", "a build has no network"),
+        ("Error: getaddrinfo EAI_AGAIN files.example.com", "a build has no network"),
+        ("next/font: error: Failed to fetch `Geist` from Google Fonts.", "take next/font/local"),
         ("sh: 1: pnpm: not found", "write node_app_package_manager: pnpm"),
     ],
 )

@@ -155,7 +155,7 @@ def test_what_prepares_a_release_writes_to_nothing_else(
     monkeypatch.setattr(os, "chown", lambda path, uid, gid: owners.append((path, uid, gid)))
     monkeypatch.setattr(pwd, "getpwnam", lambda name: account)
     with contextlib.nullcontext() if ends else pytest.raises(service.ServiceError, match="it failed"):
-        confined.prepare("shop", ["bin/prepare"], release, UNIT, "shop", 30)
+        confined.prepare("shop", ["bin/prepare"], release, UNIT, "shop", 30, Path("/run/shop.env"))
     words = ran[0][: ran[0].index("--")]
     assert ran[0][ran[0].index("--") :] == ["--", "bin/prepare"]
     given = [word.removeprefix("--property=") for word in words if word.startswith("--property=")]
@@ -165,6 +165,7 @@ def test_what_prepares_a_release_writes_to_nothing_else(
             "NoNewPrivileges=yes",
             "SystemCallFilter=@system-service",
             "SystemCallFilter=~@privileged",
+            "EnvironmentFile=/run/shop.env",
             f"WorkingDirectory={release}",
             f"ReadWritePaths={release}",
             "PrivateNetwork=yes",

@@ -100,7 +100,6 @@ def test_a_process_is_confined_as_the_server_and_listens_nowhere() -> None:
         "ExecStart", "KillSignal", "TimeoutStopSec", "RuntimeDirectory", "MemoryMax", "SocketBindAllow",
     ]  # fmt: skip
     assert [line for line in after if line not in before] == [
-        "ExecSearchPath=/srv/shop/current/bin:/usr/local/bin:/usr/bin:/bin",
         "ExecStart=celery worker",
         "Environment=APP_PROCESS=worker",
         "SyslogIdentifier=shop.worker",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import tarfile
@@ -14,7 +15,7 @@ import pytest
 from ansible_collections.gatehouse.core.plugins.module_utils.app import deployment as module
 from ansible_collections.gatehouse.core.plugins.module_utils.app.archive import file_sha256
 from ansible_collections.gatehouse.core.plugins.module_utils.app.former import Former
-from ansible_collections.gatehouse.core.plugins.module_utils.app.releases import Releases
+from ansible_collections.gatehouse.core.plugins.module_utils.app.releases import Releases, explained
 
 
 @pytest.fixture
@@ -264,3 +265,14 @@ def test_a_process_that_does_not_stay_puts_the_release_back_with_its_own(moving:
     assert one.answers
     assert one.releases.fact("2", "failed")
     assert not one.releases.fact("2", "deployed")
+
+
+def test_a_full_disk_is_named_with_its_place() -> None:
+    remedy = "make room (`df -h /srv/shop/releases`), and run this again"
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert explained(full, "/srv/shop/releases") == f"no space is left on this host for /srv/shop/releases: {remedy}"
+    full.filename = "/etc/systemd/system/shop.service"
+    assert explained(full, "/srv/shop/releases").startswith(
+        "no space is left on this host for /etc/systemd/system/shop"
+    )
+    assert explained(OSError(errno.EACCES, "Permission denied"), "/srv") == "[Errno 13] Permission denied"

@@ -42,6 +42,15 @@ def test_a_program_has_a_home_a_cache_and_a_temporary_folder() -> None:
     assert any(value.startswith("/tmp:") for value in found["TemporaryFileSystem"])  # noqa: S108 (the unit's own)
 
 
+def test_the_inventory_has_a_start_of_its_own() -> None:
+    runtime = ["/usr/bin/node", "main.js"]
+    assert unit(app_start_command=runtime)["ExecStart"] == ["/usr/bin/node main.js"]
+    found = unit(app_start_command=runtime, app_web_command="flower --port=$APP_PORT --title '100%'")
+    assert found["ExecStart"] == ['flower "--port=${APP_PORT}" --title "100%%"']
+    # A bare name is the release's program, then the host's.
+    assert found["ExecSearchPath"] == ["/srv/shop/current/bin:/usr/local/bin:/usr/bin:/bin"]
+
+
 def test_a_program_may_list_interfaces() -> None:
     assert unit()["RestrictAddressFamilies"] == ["AF_INET AF_INET6 AF_UNIX AF_NETLINK"]
 

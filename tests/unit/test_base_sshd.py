@@ -147,21 +147,3 @@ def test_settings_that_let_nobody_in_are_an_error(monkeypatch: pytest.MonkeyPatc
     )
     assert action.run(task_vars={})["changed"] is True
     assert [call.args[1]["mode"] for call in execute.call_args_list][-2:] == ["look", "keep"]
-
-
-@pytest.mark.parametrize(
-    ("clock", "said"),
-    [
-        (1000.0, ""),
-        (761.0, ""),  # certificates are backdated by more than that
-        (1300.0, ""),  # the module itself may have taken that long
-        (700.0, "the clock of this host is 300 s behind the controller's, so certificates"),
-        (5000.0, "the clock of this host is 3940 s ahead of the controller's, so certificates"),
-    ],
-)
-def test_a_clock_that_is_wrong_is_named(clock: float, said: str) -> None:
-    sys.path.insert(0, str(ROLE / "action_plugins"))
-    import apt_packages
-
-    problem = apt_packages.wrong_clock(clock, 1000.0, 1060.0)
-    assert problem.startswith(said) if said else not problem

@@ -161,9 +161,24 @@ def test_no_variable_of_an_application_reaches_another_one_on_its_host(shared: P
 
 def test_an_instance_has_the_variables_of_its_machine(shared: Path) -> None:
     desk = variables(shared, "web2.desk")
-    wanted = {"machine": "web2", "ansible_host": "10.0.0.2", "colour": "red", "zone": "a", "instance_index": 1}
+    wanted = {"machine": "web2", "ansible_host": "10.0.0.2", "colour": "red", "zone": "a", "alone_on_proxy": False}
     assert {name: desk[name] for name in wanted} == wanted
     assert set(desk["group_names"]) == {"apps", "desk", "webs", "zone"}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "alone"),
+    [
+        ("proxies: {hosts: {web1: }}\nshop: {hosts: {web1: }}\n", True),
+        ("proxies: {hosts: {web1: , web2: }}\nshop: {hosts: {web1: }}\n", False),
+        ("proxies: {hosts: {web1: }}\nshop: {hosts: {web1: , web2: }}\n", False),
+        ("proxies: {hosts: {web2: }}\nshop: {hosts: {web1: }}\ndesk: {hosts: {web1: }}\n", False),
+    ],
+    ids=["one-machine", "another-proxy", "another-host", "elsewhere"],
+)
+def test_an_application_is_alone_on_the_only_proxy(shared: Path, hosts: str, alone: bool) -> None:
+    (shared / "hosts.yml").write_text(hosts)
+    assert variables(shared, "web1.shop")["alone_on_proxy"] is alone
 
 
 def test_the_controller_knows_the_folder_of_the_environment(environment: Path) -> None:

@@ -16,7 +16,9 @@ GROUPS = {"shop": ["shop1", "shop2"], "desk": []}
 
 
 def pools(*entries: Any, hosts: dict[str, dict[str, Any]] | None = None) -> Any:
-    return filter_loader.get("application_upstreams").j2_function(list(entries), GROUPS, hosts or HOSTS, "in.test")
+    return filter_loader.get("application_upstreams").j2_function(
+        list(entries), GROUPS, hosts or HOSTS, "in.test", "proxy1"
+    )
 
 
 def test_an_application_has_a_pool_of_its_groups_hosts() -> None:
@@ -74,22 +76,66 @@ def test_each_member_is_reached_at_the_port_of_its_own_endpoint() -> None:
 def test_what_is_on_the_only_proxy_is_asked_there(about: dict[str, Any], member: dict[str, Any]) -> None:
     hosts = {"proxy1.shop": {"ansible_host": "10.0.0.11", "machine": "proxy1", **about}}
     upstreams = filter_loader.get("application_upstreams").j2_function
-    groups = {"shop": list(hosts), "proxies": ["proxy1"]}
-    pool = upstreams([{"name": "shop"}], groups, hosts, "internal.test")[0]
+    groups = {"shop": list(hosts)}
+    pool = upstreams([{"name": "shop"}], groups, hosts, "internal.test", "proxy1")[0]
     assert pool["transport"] == "http"
     assert pool["members"] == [{"name": "proxy1.shop", "weight": 1, "state": "up", **member}]
     # Another proxy has to come over the network.
-    assert (
-        upstreams([{"name": "shop"}], {**groups, "proxies": ["proxy1", "proxy2"]}, hosts, "x")[0]["transport"] == "mtls"
-    )
+    assert upstreams([{"name": "shop"}], groups, hosts, "x", "proxy2")[0]["transport"] == "mtls"
+
+
+@pytest.mark.parametrize(
+    ("more", "about", "transport", "ports"),
+    [
+        # nginx asks all members of a pool in one way.
+        ({"web1": {"ansible_host": "10.0.0.1", "machine": "web1", "tls_endpoint_port": 443}}, {}, "mtls", [13000, 443]),
+        # What is before the application is more than TLS.
+        ({}, {"tls_endpoint_locations": [{"path": "/build/"}]}, "mtls", [13000]),
+        ({}, {"tls_endpoint_mode": "http"}, "http", [13000]),
+        ({}, {"tls_endpoint_mode": "none"}, "http", [3000]),
+    ],
+    ids=["other-members", "locations", "plaintext", "no-endpoint"],
+)
+def test_a_proxy_asks_what_is_beside_it_by_its_endpoint(
+    more: dict[str, Any], about: dict[str, Any], transport: str, ports: list[int]
+) -> None:
+    beside = {"ansible_host": "10.0.0.11", "machine": "proxy1", "app_port": 3000, "tls_endpoint_port": 13000, **about}
+    hosts = {"proxy1.shop": beside, **more}
+    upstreams = filter_loader.get("application_upstreams").j2_function
+    pool = upstreams([{"name": "shop"}], {"shop": list(hosts)}, hosts, "x", "proxy1")[0]
+    assert (pool["transport"], [one["port"] for one in pool["members"]]) == (transport, ports)
+    assert {one["address"] for one in pool["members"]} <= {"10.0.0.11", "10.0.0.1"}
+
+
+def test_each_proxy_is_verified_by_the_members_as_it_asks_them() -> None:
+    hosts: dict[str, Any] = {
+        name: {"public_address": address} for name, address in (("proxy1", "192.0.2.1"), ("proxy2", "192.0.2.2"))
+    }
+    ports = {"app_port": 3000, "tls_endpoint_port": 13000}
+    hosts["proxy1.shop"] = {"ansible_host": "10.0.0.11", "machine": "proxy1", **ports}
+    groups = {"proxies": ["proxy1", "proxy2"], "shop": ["proxy1.shop"]}
+    verified = filter_loader.get("verified_proxies").j2_function
+    pools = [{"name": "shop", "members": []}, {"name": "stock", "members": []}]
+    found = verified(["proxy1", "proxy2"], [{"name": "shop"}], groups, hosts, "x", pools, ["proxy1.shop"])
+    assert [(one["name"], one["address"]) for one in found] == [("proxy1", "192.0.2.1"), ("proxy2", "192.0.2.2")]
+    members = [one["upstreams"][0]["members"][0] for one in found]
+    assert [(one["address"], one["port"], one["state"]) for one in members] == [
+        ("127.0.0.1", 3000, "drain"),
+        ("10.0.0.11", 13000, "drain"),
+    ]
+    assert [one["upstreams"][1] for one in found] == [pools[1], pools[1]]
+    # A single proxy, or applications on other hosts: all that is asked is the same.
+    for other in ({**groups, "proxies": ["proxy1"]}, {**groups, "shop": []}):
+        alone = verified(["proxy1"], [{"name": "shop"}], other, hosts, "x", pools, [])
+        assert alone == [{"name": "proxy1", "address": "192.0.2.1", "upstreams": []}]
 
 
 def test_a_standby_on_the_proxy_serves_in_place_of_the_application() -> None:
     said = {"ansible_host": "10.0.0.11", "machine": "proxy1", "app_port": 3000}
     said |= {"app_standby_port": 23000, "serves_from_standby": True}
     upstreams = filter_loader.get("application_upstreams").j2_function
-    groups = {"shop": ["proxy1.shop"], "proxies": ["proxy1"]}
-    members = upstreams([{"name": "shop"}], groups, {"proxy1.shop": said}, "internal.test")[0]["members"]
+    groups = {"shop": ["proxy1.shop"]}
+    members = upstreams([{"name": "shop"}], groups, {"proxy1.shop": said}, "internal.test", "proxy1")[0]["members"]
     assert [(one["name"], one["port"], one["state"]) for one in members] == [
         ("proxy1.shop", 3000, "drain"),
         ("proxy1.shop-standby", 23000, "up"),

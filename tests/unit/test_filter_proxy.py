@@ -102,11 +102,20 @@ def test_versions_are_numbers(filters: Filters, version: str, has: bool) -> None
                 " and this host's Debian 12 has nginx 1.22.1; take it away for this host, or install Debian 13"
             ],
         ),
-        ("", "11", ["this host has Debian 11, and the proxy knows 12 and 13; install one of those"]),
+        ("", "11", ["this host has the release 11, and the proxy knows Debian 12 and 13; install one"]),
     ],
 )
 def test_what_a_host_is_too_old_for(filters: Filters, asked: str, release: str, sentences: list[str]) -> None:
     assert filters("missing_features")({"proxy_http3": asked}, SINCE, DEBIAN, release) == sentences
+
+
+def test_another_system_is_judged_by_its_packages(filters: Filters) -> None:
+    asked = {"proxy_http3": "http3"}
+    assert filters("missing_features")(asked, SINCE, DEBIAN, "26", {"nginx": "1.28.0"}) == []
+    assert filters("missing_features")(asked, SINCE, DEBIAN, "24", {"nginx": "1.24.0"}) == [
+        "proxy_http3 asks for http3, which begins with nginx 1.25.0, and this host's system has nginx 1.24.0;"
+        " take it away for this host, or install Debian 13"
+    ]
 
 
 def test_names_are_found_in_whatever_was_written(filters: Filters) -> None:

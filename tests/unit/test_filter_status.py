@@ -203,6 +203,16 @@ def test_a_member_that_nginx_does_not_have_is_missing(document: Any) -> None:
     assert found["problems"] == ["shop1 is missing on proxy1: not in its live configuration; run site.yml"]
 
 
+def test_a_proxy_asks_what_is_beside_it_in_its_own_way(document: Any) -> None:
+    proxy1 = proxy(GOOD, GOOD, GOOD)
+    servers = proxy1["__proxy_status"]["upstreams"]["shop"]
+    servers["127.0.0.1:3000"] = servers.pop("10.0.0.1:443")
+    proxy1["__rollout_report"]["members"][0] |= {"address": "127.0.0.1", "port": 3000}
+    found = document(proxy1=proxy1)
+    assert rows(found)["shop1"] == [("proxy1", "in"), ("proxy2", "in")]
+    assert found["problems"] == []
+
+
 def test_hosts_that_cannot_be_reached_are_rows(document: Any, table: Any) -> None:
     found = document(proxy2={"__proxy_status": UNREACHABLE}, shop1={"__app_status": UNREACHABLE})
     assert rows(found)["shop1"] == [("proxy1", "in"), ("proxy2", "unknown")]

@@ -37,6 +37,11 @@ def render(**inputs: Any) -> str:
     return str(templar.copy_with_new_env().template(trust_as_template("#jinja2: trim_blocks: True\n" + text)))
 
 
+def test_what_is_forwarded_is_dropped_or_left_to_others() -> None:
+    assert "type filter hook forward priority filter; policy drop;" in render()
+    assert "forward" not in render(firewall_forwarding=True)
+
+
 def said(services: Any, admins: Any = ADMINS, port: Any = 22) -> list[str]:
     """The problems that the filter names."""
     with pytest.raises(AnsibleFilterError) as refused:

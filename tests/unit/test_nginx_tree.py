@@ -269,6 +269,71 @@ def test_a_command_that_fails_or_hangs_is_reported(tmp_path: Path) -> None:
         server.call("sleep", "9")
 
 
+def test_a_kernel_without_ipv6_is_named(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "nginx: [emerg] socket() [::]:80 failed (97: Address family not supported by protocol)"
+
+    def refuse(*_: str) -> None:
+        raise RefusedError(said)
+
+    server = nginx_server.Server(store.root / "error.log", 1)
+    monkeypatch.setattr(server, "call", refuse)
+    name = add(store, "word")
+    with pytest.raises(RefusedError) as refused:
+        server.test(store, name)
+    assert str(refused.value) == f'{said}\nthis host\'s kernel has no IPv6: write proxy_listen: ["*"]'
+    said = "nginx: [emerg] something else"
+    with pytest.raises(RefusedError, match=r"^nginx: \[emerg\] something else$"):
+        server.test(store, name)
+
+
+@pytest.mark.parametrize("master", [0, 7])
+def test_who_gave_way_is_started_again_where_nginx_does_not_serve(
+    store: Any, monkeypatch: pytest.MonkeyPatch, master: int
+) -> None:
+    module = load("roles/nginx/library/nginx_tree.py")
+    steps: list[Any] = []
+
+    class Server:
+        def status(self) -> nginx_server.Status:
+            return nginx_server.Status(master, 0, True, False)
+
+        def serves(self, *_: Any) -> bool:
+            return False
+
+        def test(self, *_: Any) -> list[str]:
+            return []
+
+        def bring_up(self, name: str) -> str:
+            steps.append("bring up")
+            raise RefusedError("bind() failed")
+
+        def reread(self) -> None:
+            steps.append("reread")
+
+        def call(self, *words: str) -> None:
+            steps.append(words[1])
+
+    monkeypatch.setattr(module, "absent_files", lambda options: [])
+
+    def displace(_: Any) -> list[str]:
+        steps.append("displace")
+        return ["apache2.service"]
+
+    monkeypatch.setattr(module.web_servers, "displace", displace)
+    monkeypatch.setattr(module.web_servers, "restore", steps.append)
+    options = {
+        "files": FILES, "secrets": {}, "state": "present", "depends": [], "needs": [], "readable": [],
+        "open_files": 0, "take_over": True, "keep": 5,
+    }  # fmt: skip
+    result: dict[str, Any] = {}
+    with pytest.raises(RefusedError):
+        module.run(store, Server(), options, False, result)
+    # One that serves already has the ports.
+    wanted = ["displace", "bring up", "stop", ["apache2.service"]] if not master else ["bring up", "reread", []]
+    assert steps == wanted
+    assert "displaced" not in result
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [

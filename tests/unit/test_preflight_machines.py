@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.gatehouse.core.plugins.module_utils.preflight.machines import machine_problems
+from ansible_collections.gatehouse.core.plugins.module_utils.preflight.machines import machine_problems, passed_ports
 
 
 def on(machine: str, app: str, port: int, **more: Any) -> dict[str, dict[str, Any]]:
     usual = {"machine": machine, "app_name": app, "app_port": port, "app_standby_port": port + 20000}
-    return {f"{machine}.{app}": {**usual, "tls_endpoint_port": 10000 + port, "tls_endpoint_mode": "mtls", **more}}
+    return {f"{machine}.{app}": {**usual, "tls_endpoint_port": 10000 + port, **more}}
 
 
-def problems(*hosts: dict[str, dict[str, Any]], proxies: tuple[str, ...] = ("proxy1",)) -> list[tuple[str, ...]]:
+def problems(*hosts: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:
     every = {name: about for one in hosts for name, about in one.items()}
-    found = machine_problems(every, proxies)
+    found = machine_problems(every, {"proxy1": {80, 443, 8443}, "proxy2": {80, 443}})
     return [(*one["path"], one["problem"], one["remedy"]) for one in found]
 
 
@@ -48,18 +48,21 @@ def test_two_with_the_same_port(desk: dict[str, Any], shop: dict[str, Any], said
     assert problems(on("web1", "desk", **desk), on("web1", "shop", **shop)) == [found]
 
 
-def test_what_is_on_a_proxy_is_nobody_elses() -> None:
-    remedy = "put shop on hosts that are no proxies, or on proxy1 alone with no other proxy"
-    away = "shop is on the proxy proxy1, which asks it through loopback, and it has other hosts, web1"
-    assert problems(on("proxy1", "shop", 3000), on("web1", "shop", 3000)) == [("proxy1.shop", "app_name", away, remedy)]
-    away = "shop is on the proxy proxy1, which asks it through loopback, and proxy2 cannot reach it there"
-    found = problems(on("proxy1", "shop", 3000), proxies=("proxy1", "proxy2"))
-    assert found == [("proxy1.shop", "app_name", away, remedy)]
+def test_a_proxys_own_port_is_no_endpoints() -> None:
+    found = ("proxy1.shop", "tls_endpoint_port", "8443 is the port of sites of the proxy proxy1 too")
+    shop = on("proxy1", "shop", 3000, tls_endpoint_port=8443)
+    desk = on("proxy1", "desk", 3001, tls_endpoint_port=8444)
+    assert problems(shop, desk) == [(*found, "write another, such as 8445")]
+    # Another proxy has nothing there, and what only the nginx beside it asks has no endpoint.
+    assert problems(on("proxy2", "shop", 3000, tls_endpoint_port=8443)) == []
+    assert problems(on("proxy1", "shop", 3000, tls_endpoint_port=443, asked_on_loopback=True)) == []
 
 
-def test_an_endpoint_that_there_is_not() -> None:
-    found = problems(on("proxy1", "shop", 3000, tls_endpoint_mode="http", tls_endpoint_locations=[{"path": "/x/"}]))
-    assert [(variable, remedy) for _, variable, _, remedy in found] == [
-        ("tls_endpoint_mode", "take the line away"),
-        ("tls_endpoint_locations", "write the locations in the site, in sites.yml"),
+def test_a_port_that_passes_to_another_application_takes_two_runs() -> None:
+    was: dict[str, dict[str, Any]] = {"web1": {"shop": {"mode": "mtls", "port": 443}}, "proxy1": {"desk": None}}
+    said = [
+        (one["path"], one["problem"]) for one in passed_ports(was, {"web1": {"desk": {"mode": "mtls", "port": 443}}})
     ]
+    assert said == [(["web1"], "443 of web1 is where the proxies ask shop, and the port of desk now")]
+    assert passed_ports(was, {"web1": was["web1"], "proxy1": {"desk": {"mode": "mtls", "port": 13000}}}) == []
+    assert passed_ports({}, {"web1": was["web1"]}) == []

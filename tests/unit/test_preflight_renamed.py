@@ -102,6 +102,15 @@ def test_an_entry_of_before_is_answered_key_by_key(runtime: str) -> None:
     assert found(application_problems, [entry], known, roles, {"shop": ["shop1"]}, TABLE) == wanted
 
 
+def test_a_key_below_a_runtime_of_before_has_a_new_one() -> None:
+    entry = {"name": "shop", "runtime": "node", "node": {"start_command": ["/usr/bin/node", "main.js"]}}
+    path = ["applications", 0, "node", "start_command"]
+    found_here = found(
+        application_problems, [entry], ["app_name", "app_web_command"], ["node_app"], {"shop": ["a"]}, TABLE
+    )
+    assert found_here == [(path, "was renamed to web_command", "write web_command")]
+
+
 def test_the_table_leads_to_names_that_there_are() -> None:
     specs = {
         option

@@ -419,6 +419,28 @@ def test_failures_are_whole(tmp_path: Path) -> None:
     assert screen.status == 4
 
 
+SUDO = """
+- name: Failures
+  hosts: a
+  gather_facts: false
+  tasks:
+    - {name: Try, result: {failed: true, msg: No JSON., module_stderr: "sudo: sorry, you must have a tty to run sudo"}}
+"""
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_sudo_wants_is_said(tmp_path: Path, terminal: bool) -> None:
+    remedy = "a: write ansible_pipelining: false for it; its sudo wants a terminal (requiretty)"
+    if terminal:
+        assert remedy in on_terminal(tmp_path, SUDO).lines
+        return
+    run = subprocess.run(
+        command(tmp_path, SUDO), env=environment(tmp_path),
+        capture_output=True, stdin=subprocess.DEVNULL, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert remedy in run.stderr.splitlines()
+
+
 QUIET = """
 - name: Sleep
   hosts: all

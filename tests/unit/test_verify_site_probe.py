@@ -227,6 +227,16 @@ def test_a_drained_member_and_a_stranger(proxy: Any, authority: Authority) -> No
     ]
 
 
+def test_a_proxy_asks_what_is_beside_it_in_its_own_way(proxy: Any, authority: Authority) -> None:
+    server, beside = proxy(), upstream()
+    beside[0]["members"] = [{"name": "proxy1.shop", "address": "127.0.0.1", "port": 3000, "state": "up"}]
+    server.members = itertools.cycle(["127.0.0.1:3000"])
+    asked = {"name": "proxy1", "address": "127.0.0.1", "upstreams": beside}
+    assert problems(server, authority, proxies=[asked]) == []
+    found = problems(server, authority, proxies=[{**asked, "upstreams": []}])
+    assert found[0].endswith("no member of it; run site.yml")
+
+
 def test_drain_and_backup_are_not_expected(proxy: Any, authority: Authority) -> None:
     server, reserve = proxy(), upstream()
     reserve[0]["members"][1]["backup"] = True

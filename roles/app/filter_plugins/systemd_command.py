@@ -1,11 +1,11 @@
-"""An argument list as the text of a systemd `ExecStart=`."""
+"""A command as the text of a systemd `ExecStart=`: an argument list of a runtime's, or a line of the inventory's."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.gatehouse.core.plugins.module_utils.commands import PLAIN, quote
+from ansible_collections.gatehouse.core.plugins.module_utils.commands import PLAIN, exec_start, quote
 
 
 def systemd_command(words: Any, folder: str) -> str:
@@ -28,4 +28,4 @@ def systemd_command(words: Any, folder: str) -> str:
 
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., str]]:
-        return {"systemd_command": systemd_command}
+        return {"systemd_command": systemd_command, "systemd_line": exec_start}

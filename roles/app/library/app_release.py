@@ -12,6 +12,7 @@ from ansible_collections.gatehouse.core.plugins.module_utils.account import is_m
 from ansible_collections.gatehouse.core.plugins.module_utils.app.archive import RELEASE, ArchiveError
 from ansible_collections.gatehouse.core.plugins.module_utils.app.deployment import Deployment
 from ansible_collections.gatehouse.core.plugins.module_utils.app.processes import PROCESS, SCHEDULE
+from ansible_collections.gatehouse.core.plugins.module_utils.app.releases import explained
 from ansible_collections.gatehouse.core.plugins.module_utils.app.service import ServiceError
 from ansible_collections.gatehouse.core.plugins.module_utils.debian import not_installed
 from ansible_collections.gatehouse.core.plugins.module_utils.lock import LockedError, locked
@@ -304,8 +305,9 @@ def main() -> None:
             shown = deployment.service.show()
             listed = deployment.releases.listed()
     except (ArchiveError, LockedError, ServiceError, OSError, ValueError) as error:
-        deployment.write_journal(f"{options['state']} failed: {error}")
-        module.fail_json(msg=str(error), actions=deployment.actions, log=deployment.log, answers=deployment.answers)
+        said = explained(error, str(deployment.releases.folder))
+        deployment.write_journal(f"{options['state']} failed: {said}")
+        module.fail_json(msg=said, actions=deployment.actions, log=deployment.log, answers=deployment.answers)
     for action in deployment.actions:
         deployment.write_journal(action)
     if shown["DropInPaths"]:

@@ -180,8 +180,9 @@ class Standby:
             raise ServiceError(
                 f"a second {self.name} {release} did not answer {gate.status} at {gate.url} within {gate.timeout} s "
                 f"({problem}), so nothing was changed.\nWhat it wrote:\n{log or '(nothing)'}\n"
-                "Have the application listen on the port that APP_PORT names, or write rollout: {strategy: rolling} in "
-                "its entry, which stops the present release before the new one starts"
+                "Have the application listen on the port that APP_PORT names, give it more time by health_timeout, or "
+                "write rollout: {strategy: rolling} in its entry: then the present release is stopped before the new "
+                "one starts"
             )
         return True, release
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from ansible_collections.gatehouse.core.plugins.module_utils.app.build_files imp
     replace,
     scratch,
 )
+from ansible_collections.gatehouse.core.plugins.module_utils.app.declared import PACKAGE, other_version
 from ansible_collections.gatehouse.core.plugins.module_utils.app.packing import chosen, refuse_broken, refuse_machine
 from ansible_collections.gatehouse.core.plugins.module_utils.app.procfile import read_procfile
 from ansible_collections.gatehouse.core.plugins.module_utils.app.secrets import BUILD_ONLY, refuse_secrets
@@ -178,8 +178,6 @@ origin:
   returned: always
 """
 
-# The version in a file such as .python-version or .nvmrc: 3.13, python-3.13.2, v20.
-DECLARED = re.compile(r"\s*(?:[a-z]+-|v)?([0-9]+(?:\.[0-9]+)*)")
 # What a recipe says where it says nothing.
 RECIPE: dict[str, Any] = {
     "fetch": [], "commands": [], "environment": {}, "path": [], "tools": {}, "files": {}, "exclude": [], "include": [],
@@ -280,15 +278,11 @@ class Build:
     def refuse_other_version(self, work: Path) -> None:
         """Refuse a source that names another version of its runtime than the hosts have."""
         for name, known in self.options["versions"].items():
-            file = work / name
-            text = "" if file.is_symlink() or not file.is_file() else file.read_text(errors="replace")
-            found = DECLARED.match(text)
-            wanted = found[1].split(".") if found else []
-            # `3.13` is as good as 3.13.2, and the other way round.
-            if found and not any(all(map(str.__eq__, wanted, str(one).split("."))) for one in known):
+            if wanted := other_version(work / name, known):
+                remedy = f", or name {name} in app_exclude" if name != PACKAGE else ""
                 raise ArchiveError(
-                    f"{name} of {self.options['name']} says {found[1]}, and its hosts have {' and '.join(known)} "
-                    f"by the inventory: correct what is wrong, or name {name} in app_exclude"
+                    f"{name} of {self.options['name']} says {wanted}, and its hosts have {' and '.join(known)} "
+                    f"by the inventory: correct what is wrong{remedy}"
                 )
 
     def no_secrets(self) -> list[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import platform
 import subprocess
-import time
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gatehouse.core.plugins.module_utils import sshd
-from ansible_collections.gatehouse.core.plugins.module_utils.debian import not_installed
+from ansible_collections.gatehouse.core.plugins.module_utils import host_checks, sshd
+from ansible_collections.gatehouse.core.plugins.module_utils.debian import not_installed, versions
 
 DOCUMENTATION = r"""
 module: apt_packages
@@ -20,6 +20,7 @@ description:
     P(ansible.builtin.apt#module).
   - Writes apt's proxy before, and what sshd allows; one call, because each costs a round trip.
   - What sshd allows is tested before it goes live. Unless a new connection comes in, the host puts back what it had.
+  - Refuses a host that cannot be used as it is, before anything is changed on it.
 options:
   names:
     description: Debian packages. One with a version or a pattern is given to apt on every run.
@@ -45,6 +46,15 @@ options:
         V(x11_forwarding); unless given, the host's own settings hold.
     type: list
     elements: str
+  host:
+    description:
+      - "What the host has to be like, C({ports, take_over, untested_os, firewall_beside, forwarding, lock_timeout}):
+        TCP ports that nobody else may have, whether nginx takes the place of a web server, whether the system need
+        not be one that is tested, whether another firewall stays, whether the host forwards packets, and how many
+        seconds others may use apt."
+      - The action plugin adds C(clock), the controller's time.
+    type: dict
+    required: true
   applications:
     description: Names of the applications that belong on this host; those beside them that Gatehouse deployed are
       named in a warning. V(*) is any.
@@ -70,21 +80,29 @@ EXAMPLES = r"""
   apt_packages:
     names: [ca-certificates, nginx, nftables]
     held_units: [nginx.service]
+    host: {ports: [80, 443], lock_timeout: 600}
 """
 
 RETURN = r"""
-clock: {description: "What the host's clock shows, in seconds since the epoch.", type: float, returned: always}
 ssh_token: {description: Names the armed restore of sshd's settings, type: str, returned: always}
 ssh_kept: {description: "With O(mode=keep), false where the restore came first.", type: bool, returned: success}
 missing: {description: The packages that were not installed., type: list, returned: always}
 changes: {description: "One line for each package and file.", type: list, returned: always}
-ansible_facts: {description: C(distribution_major_version) of the host., type: dict, returned: always}
+ansible_facts:
+  description:
+    - C(distribution_major_version) of the host, and on a system that is not tested C(package_versions), the versions of
+      nginx, openssl and njs.
+  type: dict
+  returned: always
 """
 
 MARK = "// This file is written by Gatehouse (role base): change the inventory, not this file.\n"
 PROXY = Path("/etc/apt/apt.conf.d/01gatehouse-proxy")
 # A mask that the next boot forgets (systemd.unit(5)).
 RUNTIME = Path("/run/systemd/system")
+REFUSED = "This host cannot be used as it is, and nothing was changed on it:"
+ALLOWED = ("take_over", "untested_os", "firewall_beside", "forwarding")
+PROGRAMS = {"nginx": "nginx", "openssl": "openssl", "njs": "libnginx-mod-http-js"}
 ANY = "*"  # of applications: none is out of place
 UNITS = (Path("/etc/systemd/system"), Path("/usr/lib/systemd/system"), Path("/lib/systemd/system"))
 
@@ -144,6 +162,16 @@ def main() -> None:
             "held_units": {"type": "list", "elements": "str", "default": []},
             "cache_valid_time": {"type": "int", "default": 0},
             "ssh": {"type": "list", "elements": "str"},
+            "host": {
+                "type": "dict",
+                "required": True,
+                "options": {
+                    "clock": {"type": "float", "default": 0},
+                    "ports": {"type": "list", "elements": "int", "default": []},
+                    **{name: {"type": "bool", "default": False} for name in ALLOWED},
+                    "lock_timeout": {"type": "int", "default": 600},
+                },
+            },
             "applications": {"type": "list", "elements": "str", "default": [ANY]},
             "token": {"type": "str", "default": "", "no_log": False},
             "mode": {"choices": ["look", "release", "keep"], "default": "look"},
@@ -153,9 +181,16 @@ def main() -> None:
     if params["mode"] == "keep":
         module.exit_json(ssh_kept=sshd.keep(params["token"]))
     try:
+        missing = not_installed(params["names"])
+        if params["mode"] == "look":
+            own = [name for name in params["applications"] if name != ANY]
+            problems, warnings = host_checks.check(params["host"], missing, own, wait=not check)
+            if problems:
+                module.fail_json(msg="\n".join([REFUSED, *(f"- {line}" for line in problems)]))
+            for warning in warnings:
+                module.warn(warning)
         allow = params["ssh"]
         changes, token = sshd.settle("" if allow is None else sshd.drop_in(allow), check)
-        missing = not_installed(params["names"])
         changes += write_proxy(params["proxy"], check)
         if not check:
             if missing and params["mode"] == "look":
@@ -172,10 +207,12 @@ def main() -> None:
             f" playbooks/remove.yml -e host=... -e app={left[0]} removes it"
         )
     about = platform.freedesktop_os_release()
-    facts = {"distribution_major_version": about.get("VERSION_ID", "").partition(".")[0]}
+    facts: dict[str, Any] = {"distribution_major_version": about.get("VERSION_ID", "").partition(".")[0]}
+    if host_checks.is_untested(about):  # the tested ones are a table of the role that asks
+        facts["package_versions"] = versions(PROGRAMS)
     changes += [f"package {name}: installed" for name in missing]
     found = {"missing": missing, "changes": changes, "ansible_facts": facts, "ssh_token": token}
-    module.exit_json(changed=bool(changes), clock=time.time(), **found)
+    module.exit_json(changed=bool(changes), **found)
 
 
 if __name__ == "__main__":

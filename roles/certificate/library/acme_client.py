@@ -179,6 +179,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    os.umask(0o022)  # whatever the connection gave: nginx's workers read the challenges
     host, params = Host(module), module.params
     if params["state"] == "absent":
         host.remove()

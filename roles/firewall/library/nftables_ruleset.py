@@ -279,7 +279,8 @@ def keep(module: AnsibleModule, text: str, token: str) -> None:
             shutil.copy2(FILE, BACKUP)
             module.warn(f"{FILE} was this host's own, now {BACKUP}; its tables stay live until the next boot.")
         write(FILE, text, 0o755)
-    Path(RECORD).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    Path(RECORD).parent.mkdir(parents=True, exist_ok=True)
+    Path(RECORD).parent.chmod(0o755)
     write(RECORD, json.dumps({"text": text, "listing": listing, "token": token}), 0o600)
     shutil.rmtree(PENDING, ignore_errors=True)
     if not service_ready():
@@ -305,6 +306,7 @@ def main() -> None:
     if os.geteuid() != 0:
         module.fail_json(msg="nftables_ruleset must be root on the host: set `become: true` on the play.")
     os.environ["LC_ALL"] = "C"
+    os.umask(0o022)  # whatever the connection gave: nginx's workers read other folders beside the record
     text, token = module.params["content"], module.params["token"]
     if module.params["mode"] == "apply":
         apply(module, text, token, module.params["confirm_timeout"])

@@ -5,7 +5,11 @@ set -eu
 state=$STATE_DIRECTORY run=$RUNTIME_DIRECTORY
 mkdir -p "$state/storage/app" "$state/storage/logs" "$state/storage/framework/cache/data" \
   "$state/storage/framework/sessions" "$state/storage/framework/views"
-export HOME="$state" LARAVEL_STORAGE_PATH="$state/storage" VIEW_COMPILED_PATH="$run/views" \
+# What is uploaded to the public disk is seen below public/storage, as `artisan storage:link` has it.
+if [ ! -e "$state/storage/app/public" ]; then
+  ln -sn "$(readlink -f "${APP_FASTCGI_SCRIPT%/*}/storage")" "$state/storage/app/public"
+fi
+export HOME="$state" VIEW_COMPILED_PATH="$run/views" \
   APP_CONFIG_CACHE="$run/config.php" APP_ROUTES_CACHE="$run/routes.php"
 (
   umask 077

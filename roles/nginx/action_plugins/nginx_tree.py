@@ -131,6 +131,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         arguments["files"] = {path: text for path, text in files.items() if path not in arguments["secrets"]}
         if state == "present" and "open_files" not in arguments:
             arguments["open_files"] = self._templar.template((task_vars or {}).get("nginx_open_files", 0))
+            arguments["take_over"] = self._templar.template((task_vars or {}).get("nginx_take_over", False))
         return self._reported(self._converge(arguments, task_vars or {}))
 
     def _converge(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
@@ -169,6 +170,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Turn what the module found into a diff and a line for each change, and a failure into one text."""
         diff = differences(result.pop("before", {}), result.pop("after", {}))
         result["changes"] = result.get("changes", []) + [change(entry) for entry in diff]
+        result["changes"] += [f"unit {unit}: stopped and disabled" for unit in result.get("displaced", [])]
         if result.get("outcome", "none") != "none":
             result["changes"].append(f"nginx: {result['outcome'].replace('_', ' ')}")
         if self._task.diff:

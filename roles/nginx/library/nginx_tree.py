@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gatehouse.core.plugins.module_utils import web_servers
 from ansible_collections.gatehouse.core.plugins.module_utils.debian import not_installed
 from ansible_collections.gatehouse.core.plugins.module_utils.nginx_host import (
     READERS,
@@ -107,6 +108,8 @@ def converge(store: Store, server: Server, options: dict[str, Any], check: bool,
         server.call("systemctl", "daemon-reload")
     if result["changed"] and not check:
         if not served:
+            if options["take_over"] and not status.master:
+                result["displaced"] = web_servers.displace(texts.values())
             store.choose(name)
             result["outcome"] = server.bring_up(name)
         store.record(name, options["keep"], live if options["state"] == "patched" else "")
@@ -146,6 +149,7 @@ def run(store: Store, server: Server, options: dict[str, Any], check: bool, resu
         if now and not check and (now != live or now not in store.proven()):
             put_back(store, server, live, ran)
             result["outcome"] = "rolled_back"
+        web_servers.restore(result.pop("displaced", []))
         raise
 
 
@@ -161,6 +165,7 @@ def main() -> None:
             "needs": {"type": "list", "elements": "path", "default": []},
             "packages": {"type": "list", "elements": "str", "default": ["nginx"]},
             "open_files": {"type": "int", "default": 0},
+            "take_over": {"type": "bool", "default": False},
             "readable": {"type": "list", "elements": "str", "default": []},
             "keep": {"type": "int", "default": 5},
             "state": {"choices": ["present", "patched", "rollback"], "default": "present"},

@@ -88,23 +88,30 @@ def features_of(since: Mapping[str, Any], versions: Mapping[str, str]) -> list[s
 
 
 def missing_features(
-    asked: Mapping[str, str], since: Mapping[str, Any], debian: Mapping[str, Any], release: str
+    asked: Mapping[str, str],
+    since: Mapping[str, Any],
+    debian: Mapping[str, Any],
+    release: str,
+    found: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Return a sentence for each input that asks for what a Debian release has not, and for a release not known.
+    """Return a sentence for each input that asks for what a host has not, and for a release not known.
 
-    `asked`: {input: feature, or '' where it asks for nothing}; `debian`: {release: {program: version}}.
+    `asked`: {input: feature, or '' where it asks for nothing}; `debian`: {release: {program: version}}; `found`:
+    {program: version} of a host that has none of these releases.
     """
-    if release not in debian:
-        return [f"this host has Debian {release}, and the proxy knows {' and '.join(debian)}; install one of those"]
+    versions = found or debian.get(release, {})
+    if not versions:
+        return [f"this host has the release {release}, and the proxy knows Debian {' and '.join(debian)}; install one"]
+    system = "system" if found else f"Debian {release}"
     sentences = []
     for variable, feature in asked.items():
-        if feature and feature not in features_of(since, debian[release]):
-            has = ", ".join(f"{program} {debian[release][program]}" for program in since[feature])
+        if feature and feature not in features_of(since, versions):
+            has = ", ".join(f"{program} {versions.get(program, 'not at all')}" for program in since[feature])
             needs = ", ".join(f"{program} {least}" for program, least in since[feature].items())
-            able = [name for name, versions in debian.items() if feature in features_of(since, versions)]
+            able = [name for name, one in debian.items() if feature in features_of(since, one)]
             remedy = f", or install Debian {able[0]}" if able else ""
             sentences.append(
-                f"{variable} asks for {feature}, which begins with {needs}, and this host's Debian {release} has {has};"
+                f"{variable} asks for {feature}, which begins with {needs}, and this host's {system} has {has};"
                 f" take it away for this host{remedy}"
             )
     return sentences

@@ -143,7 +143,9 @@ def request_headers(location: Mapping[str, Any], base: Mapping[str, str], site: 
         headers[header["name"].lower()] = [header["name"], header["value"]]
     found = sorted(headers.values())
     # What somebody wrote for this location is in it, although it may be what every location has.
-    return [] if found == usual and location["protocol"] == "http" and not location["request_headers"] else found
+    # An endpoint's are not those of the sites.
+    inherited = "endpoint" not in site and location["protocol"] == "http" and not location["request_headers"]
+    return [] if found == usual and inherited else found
 
 
 def _underscored(name: str) -> list[str]:
@@ -191,13 +193,15 @@ def folders_without_slash(site: Mapping[str, Any]) -> list[str]:
     return sorted(folders - taken - {""})
 
 
-def fastcgi_parameters(headers: Sequence[Sequence[str]], script: str, port: str = "$server_port") -> list[list[str]]:
+def fastcgi_parameters(
+    headers: Sequence[Sequence[str]], script: str, port: str = "$server_port", https: str = "$gatehouse_https"
+) -> list[list[str]]:
     """Return [[name, value, condition]] of a FastCGI request's parameters: those of CGI, then the headers as HTTP_*.
 
     `headers`: of request_headers; `script`: the front controller, in the location's root. It is named by its real path,
-    so that PHP's cache of compiled scripts (opcache) distinguishes the releases behind the link `current`. `port`: the
-    variable with the port that the visitor came to. Connection is left out: FastCGI has no connection of HTTP. Programs
-    ask of HTTPS and REMOTE_USER only whether they are there.
+    so that PHP's cache of compiled scripts (opcache) distinguishes the releases behind the link `current`. `port` and
+    `https`: the variables with the port that the visitor came to, and with `on` if that was over TLS. Connection is
+    left out: FastCGI has no connection of HTTP. Programs ask of HTTPS and REMOTE_USER only whether they are there.
     Sources: RFC 3875 4.1, https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html#fastcgi_param
     """
     parameters = [
@@ -205,7 +209,7 @@ def fastcgi_parameters(headers: Sequence[Sequence[str]], script: str, port: str 
         ["CONTENT_TYPE", "$content_type"],
         ["DOCUMENT_ROOT", "$realpath_root"],
         ["GATEWAY_INTERFACE", "CGI/1.1"],
-        ["HTTPS", "$gatehouse_https"],
+        ["HTTPS", https],
         ["QUERY_STRING", "$query_string"],
         # PHP that was built to be started by a redirect only answers nothing without it.
         ["REDIRECT_STATUS", "200"],

@@ -3,9 +3,22 @@
 # unpacks the gems without asking an index for them, and runs the tasks of Rails that it is given. It is done on the host
 # and not on the controller, because both depend on the host's Ruby.
 set -eu
-export RAILS_ENV=production SECRET_KEY_BASE_DUMMY=1
+# A production application without a secret would not boot, and what is compiled here needs none.
+[ -n "${SECRET_KEY_BASE:-}${RAILS_MASTER_KEY:-}" ] || export SECRET_KEY_BASE_DUMMY=1
+# What all releases share cannot be written to from here.
+for path in log storage tmp; do
+  if [ -L "$path" ]; then
+    mv "$path" ".shared-$path"
+    mkdir "$path"
+  fi
+done
 bundle install --local --quiet
 for task in "$@"; do
   bundle exec rails "$task"
 done
-rm -rf log tmp
+for link in .shared-*; do
+  if [ -L "$link" ]; then
+    rm -rf "${link#.shared-}"
+    mv "$link" "${link#.shared-}"
+  fi
+done

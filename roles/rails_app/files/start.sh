@@ -1,6 +1,8 @@
 #!/bin/sh
 # This file is written by Gatehouse. Starts Puma, whose config/puma.rb may say what is not said here.
 set -eu
+# config/puma.rb, as `rails new` wrote it for years, has a pidfile there.
+mkdir -p tmp/pids
 cores=$(nproc)
 if [ "$WEB_CONCURRENCY" = 0 ]; then
   # Two at least, so that one answers while the other starts anew; past eight, memory is what ends first.

@@ -59,8 +59,8 @@ EXAMPLES = r"""
 RETURN = r"""
 answers: {description: "What each endpoint answered, as text.", type: list, elements: str, returned: no report}
 members:
-  description: "C({member, upstream, status, ms, problem}) of each endpoint. C(status) is 0 where none came, C(problem)
-    is empty for the wanted answer."
+  description: "C({member, upstream, address, port, status, ms, problem}) of each endpoint. C(status) is 0 where none
+    came, C(problem) is empty for the wanted answer."
   type: list
   elements: dict
   returned: "with O(report)"
@@ -171,7 +171,7 @@ def report(endpoints: list[dict[str, Any]], options: dict[str, Any]) -> list[dic
         problem = answer.problem or (f"status {answer.status}" if answer.status >= SERVER_ERROR else "")
         if gate:
             problem = answer.refusal(gate["status"], gate["body"])
-        about = {key: endpoint[key] for key in ("member", "upstream")}
+        about = {key: endpoint[key] for key in ("member", "upstream", "address", "port")}
         return {**about, "status": answer.status, "ms": round(answer.seconds * 1000), "problem": problem}
 
     with ThreadPoolExecutor(AT_ONCE) as pool:

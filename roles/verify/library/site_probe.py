@@ -40,7 +40,8 @@ description:
   - In check mode problems do not fail, and it is skipped where no proxy answers.
 options:
   proxies:
-    {description: "The proxies, each with name and address.", type: list, elements: dict, required: true}
+    {description: "The proxies, each with name and address, and C(upstreams) where they differ from O(upstreams).",
+     type: list, elements: dict, required: true}
   sites:
     {description: "The sites, each with name, server_names, https, http and locations (path, upstream).",
      type: list, elements: dict, required: true}
@@ -187,14 +188,17 @@ def run(params: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
         ca_name += " or the system's store"
     limits = Limits(params["timeout"], time.monotonic() + params["budget"], params["attempts"], params["min_days"])
     ports = params["https_port"], params["http_port"]
-    upstreams = {upstream["name"]: upstream for upstream in params["upstreams"]}
+    upstreams = {
+        proxy["name"]: {one["name"]: one for one in proxy.get("upstreams") or params["upstreams"]}
+        for proxy in params["proxies"]
+    }
     doors = [
         Door(proxy["name"], proxy["address"], ports, site, trust, ca_name, limits)
         for site in params["sites"]
         for proxy in params["proxies"]
     ]
     with ThreadPoolExecutor(WORKERS) as pool:
-        done = list(pool.map(lambda door: probe(door, upstreams), doors))
+        done = list(pool.map(lambda door: probe(door, upstreams[door.proxy]), doors))
     return [door.row for door in done], [problem for door in done for problem in door.problems]
 
 

@@ -140,6 +140,28 @@ def test_secrets_in_laravels_cache_are_the_applications_alone(estate: Estate) ->
     assert host.run("sudo -u nobody test -w /run/tickets/fastcgi.sock").rc != 0
 
 
+def test_nginx_beside_an_application_sends_its_files(ask: Ask) -> None:
+    sent = ask("https://storefront.lab.test/static/shop.css")
+    assert sent.status == 200
+    assert "max-age=3600" in sent.headers["cache-control"]
+
+
+def test_rails_is_prepared_with_its_environment_and_writes_a_pidfile(estate: Estate) -> None:
+    host = estate.host("guestbook1")
+    # An initializer of its own ends without DATABASE_URL, so without it there would be no assets.
+    assert host.check_output("ls /srv/guestbook/current/public/assets")
+    pid = host.check_output("cat /srv/guestbook/current/tmp/pids/server.pid")
+    assert pid == host.check_output("systemctl show guestbook -P MainPID")
+    assert host.run("ls -A /run/gatehouse/*.env").rc != 0
+
+
+def test_laravels_public_disk_is_served(estate: Estate, ask: Ask) -> None:
+    host = estate.host("tickets1")
+    host.check_output("sudo -u tickets sh -c 'echo torn off >/var/lib/tickets/storage/app/public/stub.txt'")
+    sent = ask("https://tickets.lab.test/storage/stub.txt")
+    assert (sent.status, sent.body.strip()) == (200, "torn off")
+
+
 def test_vendored_gems_are_unpacked_without_an_index_and_no_others_are_seen(estate: Estate) -> None:
     host, role = estate.host("guestbook1"), ROOT / "roles" / "rails_app"
     settings = yaml.safe_load((role / "vars" / "main.yml").read_text())["__rails_app_bundler"]["vendored"]

@@ -46,13 +46,13 @@ def test_what_is_on_the_proxy_is_not_on_the_network(estate: Estate) -> None:
 
 def test_the_proxy_reaches_each_at_an_endpoint_of_its_own(estate: Estate) -> None:
     proxy, address = estate.host("proxy1"), estate.address("web1")
-    for port, opened in ((443, True), (13000, True), (5000, False), (3000, False)):
+    for port, opened in ((15000, True), (13001, True), (443, False), (5000, False), (3001, False)):
         assert (proxy.run(WAY.format(address=address, port=port)).rc == 0) is opened, port
-    assert not estate.controller_reaches("web1", 13000)
+    assert not estate.controller_reaches("web1", 13001)
 
 
 @pytest.mark.parametrize(
-    ("name", "own", "other", "port"), [("desk", 3000, "storefront", 5000), ("storefront", 5000, "desk", 3000)]
+    ("name", "own", "other", "port"), [("desk", 3001, "storefront", 5000), ("storefront", 5000, "desk", 3001)]
 )
 def test_a_neighbour_is_out_of_reach(estate: Estate, name: str, own: int, other: str, port: int) -> None:
     host = estate.host("web1")
@@ -83,7 +83,7 @@ def test_one_is_drained_and_its_neighbour_is_not(estate: Estate) -> None:
     assert (down("storefront"), down("desk")) == ([], [])
     try:
         assert estate.play("playbooks/drain.yml", "-e", "host=web1.storefront").returncode == 0
-        assert (down("storefront"), down("desk")) == ([f"{estate.address('web1')}:443"], [])
+        assert (down("storefront"), down("desk")) == ([f"{estate.address('web1')}:15000"], [])
     finally:
         assert estate.play("playbooks/undrain.yml", "-e", "host=web1").returncode == 0
     assert (down("storefront"), down("desk")) == ([], [])

@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from estate import ROOT, Estate
+from estate import Estate
+
+from .edited import edited, play
 
 
 @pytest.fixture
 def without(estate: Estate, tmp_path: Path) -> Path:
     """Return the inventory without `storefront` on web1."""
-    folder = tmp_path / "inventory"
-    shutil.copytree(ROOT / estate.inventory, folder)
-    hosts = (folder / "hosts.yml").read_text()
-    web1 = f"    web1: {{ansible_host: {estate.address('web1')}}}\n"
-    assert hosts.count(web1) == 1
-    desk = hosts.replace(web1, "").replace("desk:\n  hosts:\n    web1:", f"desk:\n  hosts:\n{web1.rstrip()}")
-    (folder / "hosts.yml").write_text(desk)
-    # Their paths in it are relative to its place.
-    text = (folder / "group_vars/all/applications.yml").read_text()
-    (folder / "group_vars/all/applications.yml").write_text(
-        text.replace("{{ inventory_dir }}/../..", f"{ROOT}/molecule")
-    )
-    return folder
-
-
-def play(inventory: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603
-        ["ansible-playbook", *words, "-i", str(inventory)],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
+    return edited(tmp_path, estate, storefront=["web2"])
 
 
 def test_what_is_left_over_is_named_and_removed(estate: Estate, without: Path) -> None:

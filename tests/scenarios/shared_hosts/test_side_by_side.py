@@ -18,6 +18,7 @@ from visitors import Load, visitors
 
 # Where each is: the proxy's own nginx asks `shop`, and the endpoint of a host with a neighbour asks `desk`.
 HOSTS = {"shop": "proxy1", "desk": "web1"}
+PORTS = {"shop": 3000, "desk": 3001}
 
 
 class Single:
@@ -56,8 +57,8 @@ class Single:
         )
         assert self.host.run(f"systemctl is-active {self.name}-standby").stdout.strip() == "inactive"
         upstreams = self.host.check_output("cat /etc/nginx/active/upstreams/*.conf")
-        assert "server 127.0.0.1:3000;" in upstreams
-        assert "23000" not in upstreams
+        assert f"server 127.0.0.1:{PORTS[self.name]};" in upstreams
+        assert f"2{PORTS[self.name]}" not in upstreams
         assert not list((self.estate.state / "drained").glob("*.json"))
         # A standby has no second worker: there is one, of the application itself.
         units = self.host.check_output("systemctl list-units --plain --no-legend --state=active '*clerk*'").split("\n")
@@ -89,13 +90,13 @@ def test_nobody_notices_a_new_version_nor_the_way_back(single: Single) -> None:
 
 # What a run that was cut off in its last step leaves: a second instance, of the other release, that nobody asks.
 LEFT_OVER = r"""
-cd /etc/gatehouse && for file in env secrets.env; do sed 's/"3000"/"23000"/' desk.$file > desk-standby.$file; done
+cd /etc/gatehouse && for file in env secrets.env; do sed 's/"3001"/"23001"/' desk.$file > desk-standby.$file; done
 release=$(ls -d /srv/desk/releases/*/ | grep -v "$(readlink /srv/desk/current)" | head -1)
 cd /etc/systemd/system
-sed -e "s#/srv/desk/current#${release%/}#; s/tcp:3000/tcp:23000/" -e 's#/desk\.\(secrets\|env\)#/desk-standby.\1#' \
+sed -e "s#/srv/desk/current#${release%/}#; s/tcp:3001/tcp:23001/" -e 's#/desk\.\(secrets\|env\)#/desk-standby.\1#' \
     desk.service > desk-standby.service
 systemctl daemon-reload && systemctl start desk-standby
-until curl -s http://127.0.0.1:23000/healthz; do sleep 0.2; done
+until curl -s http://127.0.0.1:23001/healthz; do sleep 0.2; done
 """
 
 
@@ -103,7 +104,7 @@ def test_nobody_notices_a_restart(estate: Estate) -> None:
     single = Single(estate, "desk")
     before, started = single.version(), single.started()
     single.host.check_output(LEFT_OVER)
-    assert before not in single.host.check_output("curl -s http://127.0.0.1:23000/")
+    assert before not in single.host.check_output("curl -s http://127.0.0.1:23001/")
     with single.load() as load:
         run = estate.play("playbooks/restart.yml", "-e", "app=desk")
     assert run.returncode == 0, run.stdout
@@ -129,7 +130,7 @@ def test_a_release_that_cannot_run_twice_is_left_alone(estate: Estate) -> None:
     single = Single(estate, "desk")
     before = single.version()
     # Somebody else has the port of the second instance.
-    single.host.check_output("systemd-run --unit=squatter --quiet python3 -m http.server --bind 127.0.0.1 23000")
+    single.host.check_output("systemd-run --unit=squatter --quiet python3 -m http.server --bind 127.0.0.1 23001")
     try:
         with single.load() as load:
             run = single.deploy("1.2.0")

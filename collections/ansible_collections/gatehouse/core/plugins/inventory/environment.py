@@ -28,11 +28,11 @@ description:
     variables. So no variable of an application reaches another one.
   - All hosts have C(environment_dir), the folder of C(wiring.yml).
   - Each host has C(machine), the host that it is on, C(instances), the names of the applications' hosts on it, and
-    C(instance_index), its place among those of its machine, from 0.
+    C(alone_on_proxy), true for an application whose only machine is the only proxy.
   - The group C(machines) has the hosts with a proxy or an application, and no instance; C(shared_machines) has those
     of them that have instances.
-  - The groups C(probed), C(skipped) and C(returned) are empty. C(playbooks/reach.yml) fills them in a run, and they are
-    there so that plays can leave out C(skipped).
+  - The groups C(probed), C(skipped), C(returned) and C(former) are empty. C(playbooks/reach.yml) and
+    C(playbooks/sites.yml) fill them in a run, and they are there so that plays can name them.
 options:
   plugin:
     description: Name of this plugin.
@@ -49,8 +49,8 @@ proxies:
 """
 
 _APPS, _PROXIES, _MACHINES, _SHARED = "apps", "proxies", "machines", "shared_machines"
-# Filled by playbooks/reach.yml.
-_OF_A_RUN = ("probed", "skipped", "returned")
+# Filled by playbooks/reach.yml and playbooks/sites.yml.
+_OF_A_RUN = ("probed", "skipped", "returned", "former")
 # What Ansible takes for the name of a group; another one is refused as a name of an application.
 _GROUP = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -109,23 +109,24 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
                 self.inventory.add_child(_MACHINES, machine.name)
             self.inventory.set_variable(machine.name, "machine", machine.name)
             self.inventory.set_variable(machine.name, "instances", instances)
-            self.inventory.set_variable(machine.name, "instance_index", 0)
+            self.inventory.set_variable(machine.name, "alone_on_proxy", False)
             if shared:
                 self.inventory.add_child(_SHARED, machine.name)
                 ours = {*names, _APPS, _PROXIES, _MACHINES, _SHARED, "all"}
                 others = [group for group in machine.groups if group.name not in ours]
-                for index, (name, instance) in enumerate(zip(here, instances, strict=True)):
-                    self._add_instance(instance, machine, others, index)
+                for name, instance in zip(here, instances, strict=True):
+                    alone = {machine} == proxies == set(placed[name])
+                    self._add_instance(instance, machine, others, alone)
                     placed[name][placed[name].index(machine)] = self.inventory.hosts[instance]
         for name, hosts in placed.items():
             if hosts != groups[name].get_hosts():
                 self._replace_hosts(groups[name], hosts)
 
-    def _add_instance(self, name: str, machine: Host, groups: Iterable[Group], index: int) -> None:
+    def _add_instance(self, name: str, machine: Host, groups: Iterable[Group], alone: bool) -> None:
         """Add a host with the machine's variables, also those of its file in host_vars, and in its other groups."""
         self.inventory.add_host(name)
         files = vars_loader.get("host_group_vars").get_vars(self.loader, self._folder, machine)
-        own = {"instances": [name], "instance_index": index}
+        own = {"instances": [name], "alone_on_proxy": alone}
         for key, value in ({"ansible_host": machine.name} | machine.vars | files | own).items():
             if key not in ("inventory_file", "inventory_dir"):
                 self.inventory.set_variable(name, key, value)

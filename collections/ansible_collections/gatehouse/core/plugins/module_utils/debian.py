@@ -24,3 +24,24 @@ def not_installed(names: list[str]) -> list[str]:
     )  # fmt: skip
     installed = {line.split()[0] for line in shown.stdout.splitlines() if line.endswith(" installed")}
     return [name for name in names if name not in plain or name.partition(":")[0] not in installed]
+
+
+def shipped(package: str) -> set[str]:
+    """Return the MD5 sums of a package's configuration files as it came with them (deb-conffiles(5)); {} without it."""
+    argv = ["/usr/bin/dpkg-query", "-W", "-f", "${Conffiles}", package]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603
+    return {words[1] for words in map(str.split, done.stdout.splitlines()) if len(words) > 1}
+
+
+def versions(packages: dict[str, str]) -> dict[str, str]:
+    """Return {program: upstream version} of `packages` {program: package}: what is installed, else what apt would."""
+    argv = ["/usr/bin/apt-cache", "policy", *packages.values()]
+    done = subprocess.run(  # noqa: S603
+        argv, capture_output=True, text=True, check=False, timeout=60, env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
+    )
+    found: dict[str, str] = {}
+    for block in re.split(r"\n(?=\S)", done.stdout):
+        known = re.findall(r"^  (?:Installed|Candidate): (?:\d+:)?(\d+(?:\.\d+)*)", block, re.MULTILINE)
+        if known:
+            found[block.partition(":")[0]] = known[0]
+    return {program: found[package] for program, package in packages.items() if package in found}

@@ -77,7 +77,12 @@ class Server:
         stage.mkdir()
         (stage / "nginx.conf").symlink_to("active/nginx.conf")
         (stage / "active").symlink_to(f"../{name}")
-        done = self.call(NGINX, "-T", "-q", *GLOBALS, "-c", f"{stage}/nginx.conf")
+        try:
+            done = self.call(NGINX, "-T", "-q", *GLOBALS, "-c", f"{stage}/nginx.conf")
+        except RefusedError as error:
+            if "socket() [" in str(error) and "(97:" in str(error):  # EAFNOSUPPORT
+                raise RefusedError(f'{error}\nthis host\'s kernel has no IPv6: write proxy_listen: ["*"]') from None
+            raise
         if f"# configuration file {stage}/active/{IDENTITY}:" not in done.stdout:
             raise RefusedError(f"nginx.conf does not say `include active/{IDENTITY};` in its http block")
         lines = done.stderr.replace(f"{stage}/", f"{store.root}/").splitlines()

@@ -167,8 +167,9 @@ def _seen(member: Mapping[str, Any], upstream: str, proxy: str, variables: Mappi
     if problem := _refusal(status):
         return {**seen, "problem": f"{proxy} cannot be asked: {problem}"}
     servers = status["upstreams"].get(upstream, {})
-    address = joined(str(member["address"]), member.get("port"))
     asked: Part = variables["answers"].get((str(member["name"]), upstream), {})
+    # A proxy asks what is beside it in another way than the others do.
+    address = joined(str(asked.get("address", member["address"])), asked.get("port", member.get("port")))
     answer: Part = {key: asked[key] for key in ("status", "ms", "problem") if key in asked}
     if address not in servers:
         return {**seen, **answer, "state": "missing", "problem": "not in its live configuration; run site.yml"}

@@ -81,6 +81,10 @@ _ADVICE = (
         "a package has no wheel for the hosts' Python: name it in python_app_source_packages, which builds it here",
     ),
     (
+        re.compile(r"from Google Fonts|fonts\.googleapis\.com"),
+        "a build has no network, which next/font/google needs: take next/font/local, or fonts from npm such as geist",
+    ),
+    (
         re.compile(r"(?:ENOTFOUND|EAI_AGAIN|getaddrinfo|Temporary failure in name resolution|Network is unreachable)"),
         "a build has no network: what it needs is fetched by its lock file, or by app_build_fetch",
     ),

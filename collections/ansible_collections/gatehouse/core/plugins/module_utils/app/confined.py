@@ -16,9 +16,9 @@ from ansible_collections.gatehouse.core.plugins.module_utils.app.service import 
 # How a unit starts, ends and starts again. What is left of it confines it, and gives its account and its limits. A
 # runtime folder would be taken away with the command, from under the application that runs.
 OF_ITS_LIFE = {
-    "EnvironmentFile", "ExecStart", "ExecStartPre", "KillMode", "KillSignal", "Restart", "RestartMaxDelaySec",
-    "RestartSec", "RestartSteps", "RuntimeDirectory", "RuntimeDirectoryMode", "TimeoutStopSec", "Type", "UMask",
-    "WorkingDirectory",
+    "EnvironmentFile", "ExecSearchPath", "ExecStart", "ExecStartPre", "KillMode", "KillSignal", "Restart",
+    "RestartMaxDelaySec", "RestartSec", "RestartSteps", "RuntimeDirectory", "RuntimeDirectoryMode", "TimeoutStopSec",
+    "Type", "UMask", "WorkingDirectory",
 }  # fmt: skip
 # What it keeps between two starts: a release that is being prepared has no business there.
 OF_ITS_STATE = {"CacheDirectory", "CacheDirectoryMode", "ReadWritePaths", "StateDirectory", "StateDirectoryMode"}
@@ -63,15 +63,15 @@ def confined(name: str, command: list[str], confinement: list[str], timeout: int
         raise
 
 
-def prepare(name: str, command: list[str], release: Path, unit: str, user: str, timeout: int) -> None:
+def prepare(name: str, command: list[str], release: Path, unit: str, user: str, timeout: int, settings: Path) -> None:
     """Run a command in a release that has no place yet, which is all that it can write to; root owns it afterwards.
 
-    `release` is alone in a folder of root's. There is no network.
+    `release` is alone in a folder of root's; `settings` is the file with its environment. There is no network.
     """
     account = pwd.getpwnam(user)
     own = [
-        f"WorkingDirectory={release}", f"ReadWritePaths={release}", "PrivateNetwork=yes", "UMask=0022",
-        "Environment=HOME=/tmp XDG_CACHE_HOME=/tmp",
+        f"EnvironmentFile={settings}", f"WorkingDirectory={release}", f"ReadWritePaths={release}",
+        "PrivateNetwork=yes", "UMask=0022", "Environment=HOME=/tmp XDG_CACHE_HOME=/tmp",
     ]  # fmt: skip
     # The application that runs has the same account, but sees this folder as read-only.
     os.chown(release.parent, 0, account.pw_gid)

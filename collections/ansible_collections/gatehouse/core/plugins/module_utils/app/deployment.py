@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import syslog
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -349,7 +350,21 @@ class Deployment:
         if options["prepare"]:
             program, *words = options["prepare"]
             command = [program if program.startswith("/") else f"{folder}/{program}", *words]
-            prepare(self.name, command, folder, options["unit"], options["user"], PREPARE_TIMEOUT)
+            with self.settings_of(self.release_id(), "prepare") as settings:
+                prepare(self.name, command, folder, options["unit"], options["user"], PREPARE_TIMEOUT, settings)
+
+    @contextlib.contextmanager
+    def settings_of(self, release: str, purpose: str) -> Iterator[Path]:
+        """Give a file, for as long as a command runs, with the environment that the application has in a release."""
+        values = {**self.environment(), **self.options["secrets"], "APP_RELEASE": release}
+        file = ManagedFile(
+            Path(f"/run/gatehouse/{self.name}.{purpose}.env"), environment_file(values), 0o600, secret=True
+        )
+        try:
+            file.write()
+            yield file.path
+        finally:
+            file.path.unlink(missing_ok=True)
 
     def released(self) -> bool:
         """Bring about state `released`; False if the archive must be sent first."""
@@ -396,26 +411,21 @@ class Deployment:
         options, release = self.options, self.release_id()
         words, folder = options["migrate"], self.releases.folder / release
         program = program_in(folder, words[0])
-        values = {**self.environment(), **options["secrets"], "APP_RELEASE": release}
-        path = Path(f"/run/gatehouse/{self.name}.migrate.env")
-        file = ManagedFile(path, environment_file(values), 0o600, secret=True)
-        own = [f"EnvironmentFile={path}", f"WorkingDirectory={folder}", "UMask=0027"]
         self.actions.append(f"run `{' '.join(words)}` in release {release}")
         if self.check_mode:
             return
-        file.write()
         try:
-            run([NFT, "-f", "-"], text=options["egress"])
-            confinement = [*properties(options["unit"]), *own]
-            confined(f"{self.name}-migrate", [program, *words[1:]], confinement, options["migrate_timeout"])
+            with self.settings_of(release, "migrate") as settings:
+                run([NFT, "-f", "-"], text=options["egress"])
+                own = [f"EnvironmentFile={settings}", f"WorkingDirectory={folder}", "UMask=0027"]
+                confinement = [*properties(options["unit"]), *own]
+                confined(f"{self.name}-migrate", [program, *words[1:]], confinement, options["migrate_timeout"])
         except ServiceError as error:
             self.enforce_egress()
             raise ServiceError(
                 f"the migration of {self.name} {release} failed, and nothing was switched: {error}\n"
                 "Correct it and deploy again; the release that ran before still serves."
             ) from error
-        finally:
-            path.unlink(missing_ok=True)
 
     def rolled_back(self) -> None:
         """Bring about state `rolled_back`: an earlier release with the unit and the environment that are here."""

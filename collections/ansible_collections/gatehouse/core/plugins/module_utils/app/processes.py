@@ -77,7 +77,6 @@ def own_settings(app: str, home: Path, entry: Mapping[str, Any]) -> list[str]:
     """Return the lines that processes and schedules alike have of their own."""
     folder, name = f"{home}/current", entry["name"]
     return [
-        f"ExecSearchPath={folder}/bin:/usr/local/bin:/usr/bin:/bin",
         f"ExecStart={exec_start(entry['command'], folder)}",
         f"Environment=APP_PROCESS={name}",
         f"SyslogIdentifier={app}.{name}",

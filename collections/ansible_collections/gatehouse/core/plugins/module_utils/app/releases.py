@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pwd
@@ -51,6 +52,14 @@ def cleared(place: Path) -> Path:
     else:
         place.unlink(missing_ok=True)
     return place
+
+
+def explained(error: Exception, folder: str) -> str:
+    """Return what an error says; of a full disk, where it is and what to do."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = error.filename or folder
+        return f"no space is left on this host for {where}: make room (`df -h {folder}`), and run this again"
+    return str(error)
 
 
 class Releases:

@@ -119,7 +119,7 @@ def _keys(
             yield _problem([index, key], f"is of another runtime than {runtime or 'none'}", remedy)
             continue
         prefix = variable.removesuffix(key)
-        if new := new_name(variable, renamed).removeprefix(prefix):
+        if new := applications.key_of(new_name(variable, renamed), runtime).removeprefix(f"{path[0]}."):
             yield _problem([index, *path], f"was renamed to {new}", f"write {new}")
             continue
         if key.removeprefix(prefix) != key and key in known:

@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import applications, sandbox
 from ..audit.report import waiver_problems
+from ..former_endpoints import recorded_endpoints
 from ..specs import spec_problems, spec_values
 from .addresses import address_problems
 from .applications import application_problems, environment_problems, unfilled_values
@@ -29,8 +30,8 @@ from .estate import Estate
 from .evaluation import SECRET, Host, is_plain, place_of, shown_path
 from .files import certificate_file_problems, missing_files
 from .locations import location_problems
-from .machines import machine_problems
-from .problem import Problem
+from .machines import machine_problems, passed_ports
+from .problem import Problem, numbered
 from .project import Roles
 from .proxies import proxy_problems
 from .renamed import moved_variables, renamed_value, renamed_variables
@@ -57,8 +58,7 @@ _SHARED = (
     "app_port",
     "app_standby_port",
     "tls_endpoint_port",
-    "tls_endpoint_mode",
-    "tls_endpoint_locations",
+    "asked_on_loopback",
 )
 _ADDRESSES = ("private_address", "ansible_host", "public_address", "private_network", "edge_network")
 
@@ -331,6 +331,13 @@ def _check_source(estate: Estate, host: Host) -> None:
         host.add({**found, "path": ["app_name"]} if given is None else found)
 
 
+def _ports_of_sites(proxy: Host) -> set[Any]:
+    """Return the ports on which a proxy listens for visitors."""
+    usual = {"proxy_http_port": 80, "proxy_https_port": 443}
+    own = {site.get("port") for _, site in numbered(proxy.values.get("proxy_sites"))}
+    return {proxy.values.get(name, port) for name, port in usual.items()} | (own - {None, 0})
+
+
 def check_machines(estate: Estate) -> None:
     """Check that applications which share a machine, or the proxy's, can."""
     by_name = {host.name: host for host in estate.hosts if "app_name" in host.raw and "machine" in host.raw}
@@ -338,9 +345,16 @@ def check_machines(estate: Estate) -> None:
         name: {key: host.evaluate(key) for key in _SHARED if key in host.raw and (key,) not in host.broken}
         for name, host in by_name.items()
     }
-    for found in machine_problems(given, estate.groups.get("proxies", [])):
+    proxies = {name: _ports_of_sites(estate.problems.hosts[name]) for name in estate.groups.get("proxies", [])}
+    for found in machine_problems(given, proxies):
         name, variable = found["path"]
         by_name[name].add({**found, "path": [variable]})
+    machines = {host.name: host for host in estate.hosts if "endpoints" in host.raw}
+    if machines and (folder := next(iter(machines.values())).evaluate("state_dir")):
+        now = {name: host.evaluate("endpoints") for name, host in machines.items()}
+        for found in passed_ports(recorded_endpoints(folder), {name: said for name, said in now.items() if said}):
+            machine = found["path"][0]
+            estate.problems.add("", found["problem"], found, estate.problems.places[machine], f"the host {machine}")
 
 
 CHECKS: tuple[Callable[[Estate], None], ...] = (

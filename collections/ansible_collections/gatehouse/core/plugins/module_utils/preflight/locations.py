@@ -184,6 +184,9 @@ def _fastcgi(estate: Mapping[str, Any], location: Mapping[str, Any]) -> Iterator
         if pool.get("name") == location.get("upstream") and lacking:
             text = f"{pool['name']} asks another member on {', '.join(lacking)}, which FastCGI does not know"
             yield wrong(["upstream"], text, "take it out of next_upstream")
+        if pool.get("name") == location.get("upstream") and pool.get("transport", "mtls") != "http":
+            text = f"cannot be fastcgi, which knows no TLS: the application {pool['name']} is asked at its endpoint"
+            yield wrong(["protocol"], text, "write the location in tls_endpoint: {locations: ...} of the application")
 
 
 def _named(estate: Mapping[str, Any], location: Mapping[str, Any], absent: Collection[str]) -> Iterator[Problem]:

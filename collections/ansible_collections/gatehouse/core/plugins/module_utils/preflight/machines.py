@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from .problem import Problem, wrong
@@ -15,49 +15,51 @@ _PORTS = {
 }
 
 
-def machine_problems(hosts: Mapping[str, Mapping[str, Any]], proxies: Sequence[str]) -> list[Problem]:
+def machine_problems(hosts: Mapping[str, Mapping[str, Any]], proxies: Mapping[str, Collection[Any]]) -> list[Problem]:
     """Return what is wrong with applications that share a host with others, or with a proxy; `path` is [host, input].
 
     `hosts`: {an application's host: {machine, app_name, app_port, app_standby_port, tls_endpoint_port,
-    tls_endpoint_mode, tls_endpoint_locations}}, the inputs optional; `proxies`: the group's hosts.
+    asked_on_loopback}}, the inputs optional; `proxies`: {the group's hosts: the ports of their sites}.
     """
     problems: list[Problem] = []
     for host, values in hosts.items():
         machine = str(values["machine"])
         neighbours = {name: one for name, one in hosts.items() if one["machine"] == machine and name != host}
-        if machine in proxies:
-            problems += _on_a_proxy(host, values, hosts, proxies)
+        taken = proxies.get(machine, ())
+        if not values.get("asked_on_loopback") and (port := values.get("tls_endpoint_port", 0)) in taken:
+            problem = f"{port} is the port of sites of the proxy {machine} too"
+            others = {one.get("tls_endpoint_port") for one in neighbours.values()}
+            remedy = f"write another, such as {_free(port, {*taken, *others})}"
+            problems.append(wrong([host, "tls_endpoint_port"], problem, remedy))
         if neighbours:
-            problems += _clashes(host, values, neighbours, machine in proxies)
+            problems += _clashes(host, values, neighbours)
     return problems
 
 
-def _on_a_proxy(
-    host: str, values: Mapping[str, Any], hosts: Mapping[str, Mapping[str, Any]], proxies: Sequence[str]
-) -> Iterator[Problem]:
-    """Yield why nginx of the proxy cannot be all that is before an application on its host."""
-    machine, name = values["machine"], values.get("app_name")
-    elsewhere = [one["machine"] for one in hosts.values() if one.get("app_name") == name and one["machine"] != machine]
-    remedy = f"put {name} on hosts that are no proxies, or on {machine} alone with no other proxy"
-    others = [proxy for proxy in proxies if proxy != machine]
-    if others or elsewhere:
-        far = f"{', '.join(others)} cannot reach it there" if others else f"it has other hosts, {', '.join(elsewhere)}"
-        yield wrong(
-            [host, "app_name"], f"{name} is on the proxy {machine}, which asks it through loopback, and {far}", remedy
-        )
-    if values.get("tls_endpoint_mode", "mtls") != "mtls":
-        problem = f"changes an endpoint that there is not: the proxy {machine} asks it through loopback"
-        yield wrong([host, "tls_endpoint_mode"], problem, "take the line away")
-    if values.get("tls_endpoint_locations"):
-        problem = f"are of an endpoint that there is not: the proxy {machine} asks the application through loopback"
-        yield wrong([host, "tls_endpoint_locations"], problem, "write the locations in the site, in sites.yml")
+def passed_ports(
+    recorded: Mapping[str, Mapping[str, Any]], machines: Mapping[str, Mapping[str, Mapping[str, Any]]]
+) -> list[Problem]:
+    """Return the endpoints that have the port by which the proxies still ask another application; `path` is [machine].
+
+    `recorded`: what the proxies were last configured with, see P(recorded_endpoints#filter); `machines`: {name:
+    {application: endpoint}} now. The proxies would send one's visitors to the other until they have learned of it.
+    """
+    problems = []
+    for machine, endpoints in machines.items():
+        ports = {
+            said["port"]: app for app, said in recorded.get(machine, {}).items() if said and said["mode"] != "none"
+        }
+        for app, said in endpoints.items():
+            if (other := ports.get(said["port"], app)) != app:
+                text = f"{said['port']} of {machine} is where the proxies ask {other}, and the port of {app} now"
+                remedy = f"run site.yml without {app} there first, or write tls_endpoint: {{port: ...}} in its entry"
+                problems.append(wrong([machine], text, remedy))
+    return problems
 
 
-def _clashes(
-    host: str, values: Mapping[str, Any], neighbours: Mapping[str, Mapping[str, Any]], is_proxy: bool
-) -> Iterator[Problem]:
+def _clashes(host: str, values: Mapping[str, Any], neighbours: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
     """Yield the ports of an application that a neighbour has too; of two the one that sorts later is at fault."""
-    kinds = [kind for kind in _PORTS if not (is_proxy and kind == "tls_endpoint_port")]
+    kinds = [kind for kind in _PORTS if not (values.get("asked_on_loopback") and kind == "tls_endpoint_port")]
     # An endpoint listens on the private address, and applications on loopback.
     for kind in kinds:
         group = ("tls_endpoint_port",) if kind == "tls_endpoint_port" else ("app_port", "app_standby_port")

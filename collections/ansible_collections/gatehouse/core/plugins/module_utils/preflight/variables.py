@@ -16,6 +16,9 @@ from .problem import Problem, wrong
 
 _UNDEFINED = re.compile(r"(?:^|: )'([^']+)' is undefined|has no (?:attribute|element) '?([^']+?)'?$")
 
+# What is required unless another input is given, which the specs of roles cannot say.
+_EITHER = {"python_app_target": "app_web_command"}
+
 
 def unknown_variables(names: Sequence[str], known: Sequence[str], roles: Sequence[str]) -> list[Problem]:
     """Return a problem for each of `names` (variables set in the inventory) that begins like a role's and is no input.
@@ -58,7 +61,9 @@ def missing_variables(
     for need in (need for need in needs if need["sure"]):
         role, group = need["role"], need["pattern"] if need["pattern"] in groups else "<group>"
         for name, option in options.get(role, {}).items():
-            if option.get("required") and name not in (*names, *need["given"], *said):
+            other = _EITHER.get(name, "")
+            required = option.get("required") or (other and other not in names)
+            if required and name not in (*names, *need["given"], *said):
                 said.add(name)
                 problems.append(
                     wrong(
