@@ -90,7 +90,10 @@ def test_every_text_that_could_reach_nginx_has_a_format_or_choices() -> None:
     reasons = ("waf.exclude.why", "waf.refuse.why", "locations.waf.exclude.why", "locations.waf.refuse.why")
     members = ("proxy_upstream_ca", "proxy_upstream_crl", "proxy_upstreams.tls.ca", "proxy_upstreams.tls.crl")
     endpoints = ("proxy_endpoints.ca", "proxy_endpoints.crl")
-    assert free == {f"proxy_sites.{name}" for name in (*files, *reasons, "error_page", "maintenance.page")} | {*members, *endpoints}
+    assert free == {f"proxy_sites.{name}" for name in (*files, *reasons, "error_page", "maintenance.page")} | {
+        *members,
+        *endpoints,
+    }
 
 
 @each_role

@@ -14,7 +14,7 @@ from ansible.errors import AnsibleError
 
 from .. import applications
 from ..input_error import InputError, ReportedError
-from .report import place_text
+from .report import WIRING, place_text
 from .variables import evaluation_problems
 
 # Internal to ansible-core: without it the report names variables and hosts instead of lines.
@@ -30,6 +30,8 @@ SECRET = re.compile(r"^vault_|_(passphrase|password|secret|secrets|token)$")
 _ACTS = re.compile(r"(lookup|query|q)\(\s*['\"][a-z_.]*(password|pipe|lines|url|uri|dig)\b")
 _ALIAS = re.compile(r"\{\{ (\w+) \}\}")
 _WAITS = "(known when its play runs)"
+# As + says that it was given a variable that has no value itself, which then is what is reported.
+_FAILED_BEFORE = 'Marker") to '
 _OWNER = re.compile(r"[a-z_]+(?=\[[0-9]+\])")
 
 
@@ -182,6 +184,9 @@ class Host:
         message, remedy = str(getattr(cause, "message", cause)), ""
         if isinstance(cause, InputError):
             message, remedy = cause.sentence, cause.remedy
+        at = self.place(path)
+        if _FAILED_BEFORE in message and at and Path(str(at.path)).name == WIRING:
+            return
         secret = self._is_secret(path)
         # A template may fail because of another that it uses: that one is reported, once for all its users. But
         # one that is read through hostvars[...] is right where it is written.
