@@ -158,12 +158,13 @@ def test_a_deployment_loses_no_job_and_no_request(postroom: Postroom) -> None:
 
 
 def test_a_job_that_takes_too_long_is_said_and_done_again(postroom: Postroom) -> None:
-    post(postroom, "long", 50)
+    # Longer than the run needs to get to its host, and than its worker may take to end.
+    post(postroom, "long", 100)
     until(lambda: "long" in postroom.asked("SELECT letter FROM begun"))
     run = postroom.estate.play("playbooks/restart.yml", "-e", "app=postroom")
     assert run.returncode == 0, run.stdout
     assert re.search(r"postroom\.worker@[12]\.service did not end in time and was killed", run.stdout)
-    until(lambda: "long" in postroom.delivered(), 240)
+    until(lambda: "long" in postroom.delivered(), 300)
     assert postroom.delivered()["long"] == 1
 
 
