@@ -60,7 +60,8 @@ def question(proxy: Proxy, authority: Authority, **changes: Any) -> dict[str, An
         "min_days": 7,
         "attempts": 10,
         "timeout": 2,
-        "budget": 20,
+        # Too short to ask a member again that nginx may have left alone.
+        "budget": 10,
         "https_port": proxy.https_port,
         "http_port": proxy.http_port,
         **changes,
@@ -180,6 +181,20 @@ def test_a_member_that_never_answers(proxy: Any, authority: Authority) -> None:
     server.members = itertools.cycle([WEB1])
     assert problems(server, authority) == [
         f"shop on proxy1: member web2 ({WEB2}) of upstream shop did not answer one of 20 requests; "
+        + LOOK.format("web2")
+    ]
+
+
+def test_a_member_that_nginx_left_alone_for_a_moment(
+    proxy: Any, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(member_turns, "LEFT_ALONE", 0.1)
+    server = proxy()
+    server.members = itertools.chain([f"{WEB2}, {WEB1}"], itertools.repeat(WEB1, 19), itertools.cycle([WEB1, WEB2]))
+    assert problems(server, authority) == []
+    server.members = itertools.cycle([WEB1])
+    assert problems(server, authority) == [
+        f"shop on proxy1: member web2 ({WEB2}) of upstream shop did not answer one of 40 requests; "
         + LOOK.format("web2")
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,9 @@ from ansible_collections.gatehouse.core.plugins.module_utils.public_client impor
 
 MOST_REQUESTS = 500
 SILENT_LIMIT = 3
+# For so long nginx leaves a member alone after one attempt that failed, which may be a connection that a reload on the
+# member's side closed: https://nginx.org/en/docs/http/ngx_http_upstream_module.html#fail_timeout
+LEFT_ALONE = 10.5
 
 
 def endpoints(member: dict[str, Any]) -> list[str]:
@@ -47,6 +51,16 @@ class Turnout:
     bad: dict[str, int] = field(default_factory=dict)
     asked: int = 0
     untraced: bool = False
+
+    def merged(self, later: Turnout) -> Turnout:
+        """Return both as one; who answered the second time is not held to have failed to before."""
+        return Turnout(
+            self.seen | later.seen,
+            (self.tried | later.tried) - later.seen,
+            {**self.bad, **later.bad},
+            self.asked + later.asked,
+            later.untraced,
+        )
 
 
 def take_turns(client: Client, path: str, wanted: set[str], attempts: int) -> Turnout:
@@ -85,6 +99,10 @@ def check_members(door: Door, client: Client, upstream: dict[str, Any], path: st
     weight = sum(int(known[spot].get("weight") or 1) for spot in wanted)
     attempts = min(MOST_REQUESTS, max(door.limits.attempts * max(len(wanted), 1), 2 * weight))
     turnout = take_turns(client, path, wanted, attempts)
+    late = wanted - turnout.seen - set(turnout.bad)
+    if turnout.seen and late and time.monotonic() + LEFT_ALONE < door.limits.deadline:
+        time.sleep(LEFT_ALONE)
+        turnout = turnout.merged(take_turns(client, path, late, attempts))
     if turnout.untraced:
         door.complain(
             f"https://{client.name}{path} names no member of upstream {name} in a Gatehouse-Member header; "
