@@ -102,7 +102,7 @@ def test_one_application_that_fails_stops_no_other(shop: Shop, load: Loading, ve
             run = shop.play("deploy", "-e", "app_version=5.0.0")
         assert_refused(
             run,
-            "desk failed: desk1: [Errno 28] No space left on device",
+            "desk failed: desk1: no space is left on this host for /srv/desk/releases",
             "desk was changed on no host: each of them serves what it served before.",
             "runs on shop1, shop2, shop3; switched in this run: shop1, shop2, shop3",
         )
@@ -127,5 +127,5 @@ def test_one_application_that_fails_stops_no_other(shop: Shop, load: Loading, ve
 def test_the_first_failure_ends_the_run_if_asked(shop: Shop, version: str) -> None:
     with full_disk(shop, "desk", "desk1"):
         run = shop.play("deploy", "-e", "app_version=5.1.0", "-e", "stop_on_failure=true")
-    assert_refused(run, "No space left on device")
+    assert_refused(run, "no space is left on this host for /srv/desk/releases")
     shop.assert_as_before(version)
