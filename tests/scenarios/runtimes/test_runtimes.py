@@ -141,7 +141,7 @@ def test_secrets_in_laravels_cache_are_the_applications_alone(estate: Estate) ->
 
 
 def test_nginx_beside_an_application_sends_its_files(ask: Ask) -> None:
-    sent = ask("https://storefront.lab.test/static/shop.css")
+    sent = ask("https://storefront.lab.test/as-they-are/shop.css")
     assert sent.status == 200
     assert "max-age=3600" in sent.headers["cache-control"]
 

@@ -72,8 +72,8 @@ FIXED: dict[str, Any] = {
     "proxy_upstream_crl": "",
 }
 
-# These proxies have no module for it; the scenario waf tries what it says.
-ELSEWHERE = "waf"
+# What other scenarios try: these proxies have no module for `waf`, and the wiring makes the endpoints (shared_hosts).
+ELSEWHERE = ("waf", "proxy_endpoints")
 _WORD = st.text("abcxyz019", min_size=1, max_size=6)
 _LABEL = st.one_of(_WORD, st.sampled_from(["a" * 63, "xn--bcher-kva", "0", "a-b"]))
 _NAME = st.one_of(_WORD, st.sampled_from(["a" * 63, "a-" * 31, "A.b_c-1", "shop", "login", "pages", "tls", "default"]))
@@ -159,7 +159,7 @@ def drawn(name: str, option: Mapping[str, Any], way: str = "") -> st.SearchStrat
     if f"{way}{name}" in BY_HOST:
         return BY_HOST[f"{way}{name}"]
     if kind == "dict":
-        options = {key: one for key, one in option["options"].items() if key != ELSEWHERE}
+        options = {key: one for key, one in option["options"].items() if key not in ELSEWHERE}
         inner = {key: drawn(key, one, f"{way}{name}.") for key, one in options.items()}
         needed = {key: one for key, one in inner.items() if option["options"][key].get("required")}
         return st.fixed_dictionaries(needed, optional={key: one for key, one in inner.items() if key not in needed})
@@ -179,7 +179,7 @@ def drawn(name: str, option: Mapping[str, Any], way: str = "") -> st.SearchStrat
 def fields(value: Any, options: Mapping[str, Any], way: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """Yield (path, its option) of each field of what is in `value`, its lists' entries and those' fields too."""
     for name, option in options.items():
-        if name in FIXED or name == ELSEWHERE:
+        if name in FIXED or name in ELSEWHERE:
             continue
         yield (*way, name), option
         entries = value.get(name) if isinstance(value, Mapping) else None
