@@ -1,7 +1,7 @@
 # A umask of 077: of PAM's sessions, of the account's shell and of root's.
 sed -i 's/^UMASK.*/UMASK 077/' /etc/login.defs
 sed -i 's/pam_umask.so.*/pam_umask.so umask=0077/' /etc/pam.d/common-session*
-echo 'umask 077' | tee -a /root/.profile /root/.bashrc > /dev/null
+echo 'umask 077' | tee -a ~root/.profile ~root/.bashrc > /dev/null
 sed -i '1i umask 077' /home/deploy/.bashrc
 
 # A German locale, made of the one that is there: what programs say is in German, sudo's questions too.

@@ -113,6 +113,8 @@ class Trial:
         """Take the application off the host again."""
         self.lab.describe()
         self.lab.play("playbooks/remove", "-e", "host=app1", "-e", f"app={self.name}", "-e", "remove_data=true")
+        # The proxy forgets it, so that the next one may have its port.
+        self.lab.play("playbooks/sites")
         return ""
 
 

@@ -15,7 +15,6 @@ from ansible_collections.gatehouse.core.plugins.module_utils.input_error import 
 
 _FILE = "endpoints.json"
 
-
 Endpoint = Mapping[str, Any]
 
 
